@@ -1,1 +1,20 @@
+//! The living core of Callboard: plain data, codecs, ports and actors.
+//!
+//! ```text
+//! model/     plain data: no async, no I/O
+//! wire/      bytes <-> packets, pure
+//! ports.rs   what the actors need from the world, as small traits
+//! runtime/   supervision that survives panics, mailboxes with accounting, the clock
+//! session/   the Socket.IO engine; knows nothing of Callboard
+//! *.rs       the actors, one file each
+//! system.rs  starts all actors in order, holds their mailboxes, stops them in reverse
+//! ```
+//!
+//! This crate names no SQL, no Redis and no URL; the root crate implements [`ports`] and depends
+//! on this one, never the other way round.
 
+pub mod model;
+pub mod ports;
+pub mod session;
+pub mod subscriber;
+pub mod wire;

@@ -1,0 +1,115 @@
+//! What the actors need from the world. The root crate implements these; `testing` fakes them.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::model::identity::Identity;
+use crate::model::notification::{Notice, Notification};
+use crate::model::record::{Entry, Seq, Span};
+use crate::model::room::Channel;
+
+/// A port's failure: the world did not do it. It is retried; the text is for the log.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unavailable(pub String);
+
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, Unavailable>>;
+
+/// The Record, to be read. (It is written by the store, in the transaction of the change.)
+pub trait Record: Send + Sync {
+    fn span(&self) -> Answer<'_, Span>;
+
+    /// Entries after `seq`, in order, at most `limit`.
+    fn after(&self, seq: Seq, limit: usize) -> Answer<'_, Vec<Arc<Entry>>>;
+}
+
+/// Where the ActivityLogger writes. The rows and the cursor are one transaction.
+pub trait ActivitySink: Send + Sync {
+    /// The last `seq` that has its row.
+    fn cursor(&self) -> Answer<'_, Seq>;
+
+    /// Writes a row for each entry and moves the cursor to the last one. Entries are consecutive
+    /// and begin at `cursor + 1`; if the cursor stands elsewhere (another node was faster), nothing
+    /// is written. Gives the cursor as it stands afterwards.
+    fn write(&self, entries: Vec<Arc<Entry>>) -> Answer<'_, Seq>;
+}
+
+/// Where the Notifier writes.
+pub trait NotificationSink: Send + Sync {
+    fn cursor(&self) -> Answer<'_, Seq>;
+
+    /// Finds the recipients of each notice, stores a notification for each, once per entry and
+    /// user, and moves the cursor from `after` to `upto`, in one transaction. As with
+    /// [`ActivitySink::write`], nothing is written if the cursor is not at `after`. Gives the
+    /// cursor, and what was stored, each with its user's unread count.
+    fn write(
+        &self,
+        after: Seq,
+        upto: Seq,
+        notices: Vec<Notice>,
+    ) -> Answer<'_, (Seq, Vec<(Notification, u64)>)>;
+}
+
+/// What a socket needs to get back what it missed; kept so that it outlives the process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resumable {
+    pub sid: String,
+    pub user_id: Uuid,
+    /// The rooms that it joined by name.
+    pub rooms: Vec<Channel>,
+    /// A socket that was forced off, or left by itself, cannot be resumed.
+    pub ended: bool,
+}
+
+/// Where resumable sockets are kept. A socket that never joined a room has no row.
+pub trait Resumes: Send + Sync {
+    fn find(&self, sid: String) -> Answer<'_, Option<Resumable>>;
+
+    /// Inserts or replaces.
+    fn save(&self, resumable: Resumable) -> Answer<'_, ()>;
+
+    /// These sockets are still connected: keep their rows.
+    fn touch(&self, sids: Vec<String>) -> Answer<'_, ()>;
+}
+
+/// Why a token does not let its bearer in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    Missing,
+    Invalid,
+    Expired,
+    Disabled,
+}
+
+impl Denied {
+    /// The stable word for clients.
+    pub fn code(self) -> &'static str {
+        match self {
+            Denied::Missing => "token_missing",
+            Denied::Invalid => "token_invalid",
+            Denied::Expired => "token_expired",
+            Denied::Disabled => "user_disabled",
+        }
+    }
+
+    pub fn message(self) -> &'static str {
+        match self {
+            Denied::Missing => "a token is needed",
+            Denied::Invalid => "the token is not valid",
+            Denied::Expired => "the token has expired",
+            Denied::Disabled => "the user is disabled",
+        }
+    }
+}
+
+/// Who bears this token?
+pub trait Authenticator: Send + Sync {
+    /// The outer error is the world's, the inner one the bearer's.
+    fn authenticate(&self, token: String) -> Answer<'_, Result<Identity, Denied>>;
+}
+
+/// A JSON object as it goes on the wire.
+pub type Json = Box<RawValue>;

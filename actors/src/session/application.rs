@@ -1,0 +1,183 @@
+//! What the engine asks of the application behind it, and what it hands to it.
+
+use std::any::Any;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use serde_json::value::RawValue;
+
+use super::outbox::Outbox;
+use super::reason::Reason;
+
+/// The engine's settings. Durations are the protocol's: milliseconds on the wire.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where Socket.IO is served: `/socket.io/`, with both slashes.
+    pub path: String,
+    pub ping_interval: Duration,
+    pub ping_timeout: Duration,
+    /// Bytes of one incoming message, on both transports.
+    pub max_payload: usize,
+    /// How long a connection may live without a CONNECT.
+    pub connect_timeout: Duration,
+    /// Bytes that may wait for one connection.
+    pub outbox_limit: usize,
+    /// A connection that has something to read and reads nothing for so long is closed.
+    pub stall_timeout: Duration,
+    /// Namespaces of one connection.
+    pub max_namespaces: usize,
+    /// Attachments of one binary packet.
+    pub max_attachments: usize,
+    /// Commands of one socket that wait while one is being handled; above it the engine stops
+    /// reading from the client.
+    pub max_pending: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            path: "/socket.io/".into(),
+            ping_interval: Duration::from_millis(25_000),
+            ping_timeout: Duration::from_millis(20_000),
+            max_payload: 1_000_000,
+            connect_timeout: Duration::from_secs(45),
+            outbox_limit: 1 << 20,
+            stall_timeout: Duration::from_secs(6),
+            max_namespaces: 16,
+            max_attachments: 64,
+            max_pending: 64,
+        }
+    }
+}
+
+/// How a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    SocketIo,
+    /// JSON text frames over a WebSocket.
+    Plain,
+    /// Server-Sent Events: one way.
+    Sse,
+}
+
+/// The HTTP request that a connection came with.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    pub path: String,
+    /// The raw query string.
+    pub query: String,
+    pub headers: Vec<(String, String)>,
+    pub peer: Option<SocketAddr>,
+}
+
+impl Visit {
+    /// A header by its lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// A client asks to be let in: one namespace of Socket.IO, or all of a plain connection's at once.
+pub struct Connect {
+    pub protocol: Protocol,
+    /// Socket.IO: exactly one, as the client spelt it. Plain and SSE: empty; the application reads
+    /// them from the query.
+    pub namespace: Option<String>,
+    /// The CONNECT packet's payload.
+    pub auth: Option<Box<RawValue>>,
+    pub visit: Arc<Visit>,
+    /// The connection's public id; every socket on it shares it.
+    pub connection_id: Arc<str>,
+}
+
+/// The application lets the client in.
+pub struct Welcome {
+    /// The socket's id; a resumed socket keeps the one it had.
+    pub sid: String,
+    /// Socket.IO's recovery id, answered to CONNECT when given.
+    pub pid: Option<String>,
+    /// What the application wants to keep with the socket.
+    pub state: Arc<dyn Any + Send + Sync>,
+}
+
+/// The application does not let the client in. Socket.IO: CONNECT_ERROR `{message, data}`;
+/// plain and SSE: the HTTP status and `body`, before the upgrade.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub status: u16,
+    pub message: String,
+    pub data: Option<Box<RawValue>>,
+    /// Content type and body of the HTTP answer.
+    pub body: Option<(String, String)>,
+}
+
+/// An event's arguments, as they were spelt; placeholders stand where the attachments go.
+#[derive(Clone, Debug, Default)]
+pub struct Arguments {
+    pub args: Vec<Box<RawValue>>,
+    pub attachments: Vec<Bytes>,
+}
+
+/// One client's line to us, whatever transport carries it now.
+pub trait Connection: Send + Sync {
+    /// The public id (`id` in the list of connections); not the Engine.IO sid, which is a secret.
+    fn id(&self) -> &Arc<str>;
+    fn protocol(&self) -> Protocol;
+    /// `websocket`, `polling`, `plain` or `sse`.
+    fn transport(&self) -> &'static str;
+    fn visit(&self) -> &Arc<Visit>;
+    fn outbox(&self) -> &Outbox;
+    fn opened_at(&self) -> DateTime<Utc>;
+    /// When the client last sent anything, a heartbeat included.
+    fn last_activity(&self) -> DateTime<Utc>;
+    /// Ends it: says why if the client reads, and is gone within a second if it does not.
+    fn close(&self, reason: Reason);
+}
+
+/// One namespace of one connection (of a plain connection: the only one).
+#[derive(Clone)]
+pub struct Socket {
+    pub sid: Arc<str>,
+    /// As the client spelt it; `/` for plain connections.
+    pub namespace: Arc<str>,
+    pub connection: Arc<dyn Connection>,
+    pub state: Arc<dyn Any + Send + Sync>,
+}
+
+/// What the engine needs from the application. Every call is made with nothing locked; a future is
+/// driven on the connection's thread. Of one socket one future runs at a time, in order.
+pub trait Application: Send + Sync + 'static {
+    /// Before anything else: may this visitor open a connection at all (origin, capacity)?
+    fn admit(&self, visit: &Visit, protocol: Protocol) -> Result<(), Refused>;
+
+    /// A client asks for a namespace.
+    fn connect(&self, connect: Connect) -> BoxFuture<'static, Result<Welcome, Refused>>;
+
+    /// The client was let in and its CONNECT answer is queued (plain: the upgrade is done). Events
+    /// of the socket wait until this future ends.
+    fn connected(&self, socket: Socket) -> BoxFuture<'static, ()>;
+
+    /// The client sent an event. What the future gives goes back as the acknowledgement, if the
+    /// client asked for one (plain: the members of the answer's object, as the only argument).
+    fn event(
+        &self,
+        socket: Socket,
+        name: String,
+        arguments: Arguments,
+    ) -> BoxFuture<'static, Option<Arguments>>;
+
+    /// The socket is gone: its namespace was left or its connection ended. Called once for each
+    /// `connect` that succeeded, also when the session's actor panicked.
+    fn disconnected(&self, socket: Socket, reason: Reason);
+
+    /// A connection was opened, and later closed; each once, around all of its sockets.
+    fn opened(&self, connection: Arc<dyn Connection>);
+    fn closed(&self, connection: Arc<dyn Connection>, reason: Reason);
+}
