@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use crate::model::envelope::{Delivery, Envelope, Form};
 use crate::model::record::Seq;
@@ -15,6 +16,9 @@ use crate::session::{Outbox, Reason};
 
 /// One socket's subscription to its rooms.
 pub struct Subscriber {
+    /// This subscription's own key: a resumed socket has its old `sid` and a new subscription, and
+    /// the end of the old one must not touch the new.
+    pub key: Uuid,
     /// The socket's `sid`.
     pub sid: Arc<str>,
     pub form: Form,
@@ -34,6 +38,7 @@ impl Subscriber {
     /// Begins held: nothing goes out before [`Subscriber::release`].
     pub fn held(sid: Arc<str>, form: Form, outbox: Outbox) -> Arc<Subscriber> {
         Arc::new(Subscriber {
+            key: Uuid::now_v7(),
             sid,
             form,
             outbox,

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::reason::Reason;
 use crate::wire::frame::Frame;
@@ -22,6 +23,8 @@ struct Shared {
     state: Mutex<State>,
     /// The transport that drains; there is at most one at a time.
     drain: AtomicWaker,
+    /// Those who have much to send and wait until some of it has left.
+    room: Notify,
     limit: usize,
 }
 
@@ -51,6 +54,7 @@ impl Outbox {
                 closed: None,
             }),
             drain: AtomicWaker::new(),
+            room: Notify::new(),
             limit,
         }))
     }
@@ -81,6 +85,9 @@ impl Outbox {
         };
         drop(state);
         self.0.drain.wake();
+        if result.is_err() {
+            self.0.room.notify_waiters();
+        }
         result
     }
 
@@ -89,6 +96,7 @@ impl Outbox {
     pub fn close(&self, reason: Reason) {
         self.0.state.lock().close(reason);
         self.0.drain.wake();
+        self.0.room.notify_waiters();
     }
 
     pub fn closed(&self) -> Option<Reason> {
@@ -102,6 +110,23 @@ impl Outbox {
 
     pub fn limit(&self) -> usize {
         self.0.limit
+    }
+
+    /// Waits until at most `bytes` wait, or the outbox is closed.
+    pub async fn drained_to(&self, bytes: usize) -> Result<(), Reason> {
+        loop {
+            let drained = self.0.room.notified();
+            {
+                let state = self.0.state.lock();
+                if let Some(reason) = state.closed {
+                    return Err(reason);
+                }
+                if state.bytes <= bytes {
+                    return Ok(());
+                }
+            }
+            drained.await;
+        }
     }
 
     /// For the transport: moves what waits (up to `most` bytes, at least one frame) into `into`.
@@ -129,6 +154,8 @@ impl Outbox {
             into.extend(state.frames.pop_front());
         }
         state.bytes -= taken;
+        drop(state);
+        self.0.room.notify_waiters();
         Poll::Ready(Drained::Frames)
     }
 }
