@@ -148,11 +148,7 @@ impl Envelope {
                 })
             }
             Form::Plain => Frame::text(&self.json),
-            Form::Sse => Frame::text(&crate::wire::sse::event(
-                self.offset.map(|offset| offset.to_string()).as_deref(),
-                &self.name,
-                &self.json,
-            )),
+            Form::Sse => crate::wire::sse::event(self.offset, &self.name, &self.json),
         }
     }
 }
