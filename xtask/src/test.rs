@@ -1,0 +1,180 @@
+//! `cargo xtask test`: everything that must hold, on every database, from a fresh clone.
+//!
+//! Every step is run even when an earlier one failed (but for a build that failed), so that one run tells all. The last
+//! line is `N passed, M failed`, summed over what the test binaries report; a run that ran nothing has failed.
+
+use std::process::Command;
+
+use crate::{Result, clients, needs, postgres, root, step};
+
+/// The tests that take long or measure time: in a module of this name, run by themselves, one after the other.
+const LONG: &str = "long::";
+
+#[derive(Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    /// Steps that are no tests: format, clippy, the build, a test binary that died.
+    broken: Vec<String>,
+}
+
+/// Runs it all. `Err` is what is printed as the last line.
+pub fn run(arguments: &[String]) -> Result<()> {
+    let quick = match arguments {
+        [] => false,
+        [flag] if flag == "--quick" => true,
+        _ => return Err("usage: cargo xtask test [--quick]".to_owned()),
+    };
+    needs::meet()?;
+    clients::prepare()?;
+    let (postgres_url, server) = postgres::given_or_started()?;
+
+    let mut tally = Tally::default();
+    tally.check("format", cargo(&["fmt", "--all", "--check"]));
+    tally.check(
+        "clippy",
+        cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
+        ]),
+    );
+    if tally.check(
+        "build",
+        cargo(&["build", "--workspace", "--bins", "--examples"]),
+    ) {
+        let mut all = cargo(&[
+            "test",
+            "--workspace",
+            "--no-fail-fast",
+            "--",
+            "--skip",
+            LONG,
+        ]);
+        tally.tests("tests", all.env(postgres::URL_VARIABLE, &postgres_url));
+        if !quick {
+            // One at a time: several of them compare times.
+            let mut long = cargo(&[
+                "test",
+                "--test",
+                "server",
+                "--",
+                LONG,
+                "--test-threads=1",
+                "--show-output",
+            ]);
+            tally.tests(
+                "long tests",
+                long.env(postgres::URL_VARIABLE, &postgres_url),
+            );
+        }
+    }
+    drop(server);
+    tally.conclude()
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(root());
+    command
+}
+
+impl Tally {
+    fn check(&mut self, name: &str, mut command: Command) -> bool {
+        step::heading(name);
+        let outcome = step::run(&mut command);
+        if outcome.is_err() {
+            self.broken.push(name.to_owned());
+        }
+        outcome.is_ok()
+    }
+
+    fn tests(&mut self, name: &str, command: &mut Command) {
+        step::heading(name);
+        let (mut passed, mut failed) = (0, 0);
+        let outcome = step::run_reading(command, |line| {
+            if let Some((more_passed, more_failed)) = counts(line) {
+                passed += more_passed;
+                failed += more_failed;
+            }
+        });
+        if outcome.is_err() && failed == 0 {
+            self.broken
+                .push(format!("{name} (did not compile, or a test binary died)"));
+        }
+        if passed + failed == 0 {
+            self.broken.push(format!("{name} (none ran)"));
+        }
+        self.passed += passed;
+        self.failed += failed;
+    }
+
+    fn conclude(self) -> Result<()> {
+        println!();
+        for step in &self.broken {
+            println!("failed: {step}");
+        }
+        let summary = format!(
+            "{} passed, {} failed",
+            self.passed,
+            self.failed + self.broken.len() as u64
+        );
+        if self.failed == 0 && self.broken.is_empty() && self.passed > 0 {
+            println!("{summary}");
+            Ok(())
+        } else {
+            Err(summary)
+        }
+    }
+}
+
+/// The numbers of libtest's line `test result: ok. 3 passed; 0 failed; …`.
+fn counts(line: &str) -> Option<(u64, u64)> {
+    let (_, numbers) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let mut words = numbers.split("; ").map(|part| part.split_once(' '));
+    let (passed, _) = words.next()??;
+    let (failed, _) = words.next()??;
+    Some((passed.parse().ok()?, failed.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counts_are_read_from_the_line_that_libtest_prints() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.01s";
+        assert_eq!(counts(line), Some((12, 3)));
+        assert_eq!(counts("running 3 tests"), None);
+        assert_eq!(counts("test result: what is this"), None);
+    }
+
+    #[test]
+    fn a_run_without_a_single_test_has_failed() {
+        assert_eq!(
+            Tally::default().conclude(),
+            Err("0 passed, 0 failed".to_owned())
+        );
+        assert_eq!(
+            Tally {
+                passed: 1,
+                ..Tally::default()
+            }
+            .conclude(),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn a_step_that_broke_counts_as_a_failure() {
+        let tally = Tally {
+            passed: 9,
+            failed: 0,
+            broken: vec!["clippy".to_owned()],
+        };
+        assert_eq!(tally.conclude(), Err("9 passed, 1 failed".to_owned()));
+    }
+}
