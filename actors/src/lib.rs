@@ -15,6 +15,7 @@
 
 pub mod model;
 pub mod ports;
+pub mod runtime;
 pub mod session;
 pub mod subscriber;
 pub mod wire;
