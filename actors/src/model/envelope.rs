@@ -4,13 +4,14 @@ use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use super::identity::UserRef;
 use super::record::{Entry, Seq};
 use super::room::{Channel, Namespace};
 use crate::wire::frame::Frame;
+use crate::wire::{socketio, sse};
 
 /// How an event is spelt for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,7 +54,7 @@ pub struct Envelope {
     /// What Socket.IO's recovery takes as the offset: the event's own `seq`, or for `ready` the
     /// place that the socket has reached.
     offset: Option<Seq>,
-    json: String,
+    json: Box<RawValue>,
     frames: [OnceLock<Frame>; FORMS],
 }
 
@@ -111,15 +112,14 @@ impl Envelope {
             name: wire.event.to_owned(),
             seq: wire.seq,
             offset,
-            // Strings, numbers and JSON that was read before: nothing here can fail.
-            json: serde_json::to_string(wire).unwrap_or_default(),
+            json: json_of(wire),
             frames: [const { OnceLock::new() }; FORMS],
         }
     }
 
     /// The event as JSON.
     pub fn json(&self) -> &str {
-        &self.json
+        self.json.get()
     }
 
     /// The frame for clients of this form; made at the first call, shared from then on.
@@ -137,20 +137,25 @@ impl Envelope {
             // The offset is the last argument and a string, as the stock client expects it; see
             // docs/PROTOCOL.md for why nothing else may end in a string.
             Form::SocketIo(namespace) => {
-                let prefix = match namespace {
-                    Namespace::Root => String::new(),
-                    other => format!("{},", other.path()),
-                };
-                let (name, json) = (&self.name, &self.json);
-                Frame::text(&match self.offset {
-                    Some(offset) => format!(r#"42{prefix}["{name}",{json},"{offset}"]"#),
-                    None => format!(r#"42{prefix}["{name}",{json}]"#),
-                })
+                let offset = self.offset.map(|offset| json_of(&offset.to_string()));
+                let args: Vec<&RawValue> = [Some(&self.json), offset.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .map(|it| &**it)
+                    .collect();
+                let frames = socketio::event(namespace.path(), None, &self.name, &args, &[]);
+                // Without attachments a packet is one frame.
+                frames.into_iter().next().unwrap_or_else(|| Frame::text(""))
             }
-            Form::Plain => Frame::text(&self.json),
-            Form::Sse => crate::wire::sse::event(self.offset, &self.name, &self.json),
+            Form::Plain => Frame::text(self.json.get()),
+            Form::Sse => sse::event(self.offset, &self.name, self.json.get()),
         }
     }
+}
+
+/// Strings, numbers and JSON that was read before: writing them cannot fail.
+fn json_of<T: Serialize + ?Sized>(value: &T) -> Box<RawValue> {
+    to_raw_value(value).unwrap_or_default()
 }
 
 /// An envelope as the Broadcaster hands it to rooms.
@@ -166,4 +171,44 @@ pub struct Delivery {
 /// RFC 3339 in UTC, with milliseconds: `2026-11-20T12:00:00.000Z`.
 pub fn timestamp(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(envelope: &Envelope, form: Form) -> String {
+        String::from_utf8(envelope.frame(form).payload().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_recorded_event_ends_in_its_offset_and_an_ephemeral_one_in_no_string() {
+        let data = json_of(&serde_json::json!({"title": "a"}));
+        let at = DateTime::UNIX_EPOCH;
+        let ready = Envelope::with_offset("ready", at, &data, 7);
+        let on_socket = text(&ready, Form::SocketIo(Namespace::Episodes));
+        assert!(
+            on_socket.starts_with(r#"42/episodes,["ready",{"event":"ready","id":""#),
+            "{on_socket}"
+        );
+        assert!(
+            on_socket
+                .ends_with(r#""timestamp":"1970-01-01T00:00:00.000Z","data":{"title":"a"}},"7"]"#),
+            "{on_socket}"
+        );
+        let typing = Envelope::ephemeral(&Ephemeral {
+            event: "typing".into(),
+            at,
+            user: None,
+            data,
+            audience: Vec::new(),
+            except: None,
+        });
+        assert!(text(&typing, Form::SocketIo(Namespace::Root)).ends_with("}]"));
+        assert!(
+            !text(&typing, Form::Sse).contains("id:"),
+            "an id only where there is a seq"
+        );
+        assert!(text(&ready, Form::Sse).starts_with("id: 7\nevent: ready\ndata: {"));
+    }
 }

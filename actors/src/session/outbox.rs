@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn above_the_bound_it_closes_as_a_slow_consumer_and_frees_what_it_held() {
         let outbox = Outbox::new(100);
-        let frame = Frame::text(&"x".repeat(60));
+        let frame = Frame::text("x".repeat(60));
         outbox.push(frame.clone()).unwrap();
         assert_eq!(outbox.push(frame.clone()), Err(Reason::SlowConsumer));
         assert_eq!(outbox.queued_bytes(), 0);
