@@ -4,25 +4,31 @@ use std::process::Command;
 
 use crate::{Result, postgres, root, step};
 
-/// Builds the server in release and hands the arguments to the bench program.
+/// Builds the server and the programs in one go, so that what they share is built once, and hands the arguments on.
 pub fn run(arguments: &[String]) -> Result<()> {
-    let manifest = root().join("bench/Cargo.toml");
-    if !manifest.is_file() {
-        return Err("there is no bench program: bench/Cargo.toml is missing".to_owned());
-    }
     let (postgres_url, _server) = postgres::given_or_started()?;
-    step::heading("building the server in release");
+    step::heading("building in release");
     step::run(
         Command::new("cargo")
-            .args(["build", "--release", "--bin", "callboard"])
+            .args([
+                "build",
+                "--release",
+                "--bins",
+                "-p",
+                "callboard",
+                "-p",
+                "bench",
+            ])
             .current_dir(root()),
     )?;
     step::heading("bench");
+    // Run as it was built: `cargo run -p bench` would build what they share again, with fewer features.
+    let programs = std::env::current_exe()
+        .ok()
+        .and_then(|xtask| Some(xtask.parent()?.parent()?.join("release")))
+        .ok_or("the folder of the release build is not known")?;
     step::run(
-        Command::new("cargo")
-            .args(["run", "--release", "--quiet", "--manifest-path"])
-            .arg(&manifest)
-            .arg("--")
+        Command::new(programs.join("bench"))
             .args(arguments)
             .current_dir(root())
             .env(postgres::URL_VARIABLE, postgres_url),
