@@ -244,7 +244,8 @@ fn take_namespace<'a>(text: &'a str, limits: &Limits) -> Result<(String, &'a str
 /// `12`: the ack id. White space is neither an id nor may it stand before the payload.
 fn take_id<'a>(text: &'a str, limits: &Limits) -> Result<(Option<u64>, &'a str), Error> {
     let (digits, rest) = split_digits(text);
-    if rest.starts_with(char::is_whitespace) {
+    // To JavaScript a byte order mark is white space too.
+    if rest.starts_with(|first: char| first.is_whitespace() || first == '\u{feff}') {
         return Err(Error::MisplacedWhiteSpace);
     }
     if digits.is_empty() {

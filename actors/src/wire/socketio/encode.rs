@@ -141,7 +141,7 @@ fn packet(
     text.push(']');
     let mut frames = Vec::with_capacity(1 + attachments.len());
     frames.push(text.finish());
-    frames.extend(attachments.iter().map(Frame::binary));
+    frames.extend(attachments.iter().map(|bytes| Frame::binary(bytes)));
     frames
 }
 
