@@ -143,9 +143,7 @@ impl Envelope {
                     .flatten()
                     .map(|it| &**it)
                     .collect();
-                let frames = socketio::event(namespace.path(), None, &self.name, &args, &[]);
-                // Without attachments a packet is one frame.
-                frames.into_iter().next().unwrap_or_else(|| Frame::text(""))
+                socketio::event_text(namespace.path(), None, &self.name, &args)
             }
             Form::Plain => Frame::text(self.json.get()),
             Form::Sse => sse::event(self.offset, &self.name, self.json.get()),

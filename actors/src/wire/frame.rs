@@ -25,14 +25,16 @@ pub struct Frame {
 
 impl Frame {
     /// A text message.
-    pub fn text(payload: &str) -> Self {
+    pub fn text(payload: impl AsRef<str>) -> Self {
+        let payload = payload.as_ref();
         let mut text = TextFrame::with_capacity(payload.len());
         text.push_str(payload);
         text.finish()
     }
 
     /// A binary message.
-    pub fn binary(payload: &[u8]) -> Self {
+    pub fn binary(payload: impl AsRef<[u8]>) -> Self {
+        let payload = payload.as_ref();
         let mut buffer = room_for(payload.len());
         buffer.extend_from_slice(payload);
         seal(buffer, BINARY)
@@ -187,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_binary_frame_says_so() {
-        let frame = Frame::binary(&[1, 2, 3]);
+        let frame = Frame::binary([1, 2, 3]);
         assert_eq!(frame.websocket(), &[0x82, 3, 1, 2, 3][..]);
         assert_eq!(frame.payload(), &[1, 2, 3][..]);
         assert!(frame.is_binary());

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 pub use decode::{Error, Limits, Reassembler};
-pub use encode::{ack, connect, connect_error, disconnect, event};
+pub use encode::{ack, connect, connect_error, disconnect, event, event_text};
 
 /// The namespace that every connection may have without naming it.
 pub const MAIN_NAMESPACE: &str = "/";

@@ -39,7 +39,7 @@ pub fn comment(words: &str) -> Frame {
 
 /// How long a client waits before it comes back, in milliseconds.
 pub fn retry(milliseconds: u64) -> Frame {
-    Frame::text(&format!("retry: {milliseconds}\n\n"))
+    Frame::text(format!("retry: {milliseconds}\n\n"))
 }
 
 /// A `Last-Event-ID` that is no number of ours.

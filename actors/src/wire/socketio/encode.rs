@@ -70,6 +70,16 @@ pub fn event(
     packet(kind, namespace, id, Some(name), args, attachments)
 }
 
+/// An event without attachments, which is one frame.
+pub fn event_text(
+    namespace: &str,
+    id: Option<u64>,
+    name: &str,
+    args: &[impl Borrow<RawValue>],
+) -> Frame {
+    text('2', namespace, id, Some(name), args, 0)
+}
+
 /// The answer to an event that asked for one: `43/ns,12[…]`, or `461-…` and its attachments.
 pub fn ack(
     namespace: &str,
@@ -117,32 +127,35 @@ fn packet(
     args: &[impl Borrow<RawValue>],
     attachments: &[Bytes],
 ) -> Vec<Frame> {
+    let mut frames = Vec::with_capacity(1 + attachments.len());
+    frames.push(text(kind, namespace, id, name, args, attachments.len()));
+    frames.extend(attachments.iter().map(Frame::binary));
+    frames
+}
+
+fn text(
+    kind: char,
+    namespace: &str,
+    id: Option<u64>,
+    name: Option<&str>,
+    args: &[impl Borrow<RawValue>],
+    attachments: usize,
+) -> Frame {
     let json: usize = args.iter().map(|arg| arg.borrow().get().len() + 1).sum();
-    let mut text = start(
-        kind,
-        attachments.len(),
-        namespace,
-        id,
-        json + name.map_or(0, str::len) + 8,
-    );
+    let payload = json + name.map_or(0, str::len) + 8;
+    let mut text = start(kind, attachments, namespace, id, payload);
     text.push('[');
-    let mut first = true;
     if let Some(name) = name {
         text.push_json(name);
-        first = false;
     }
-    for arg in args {
-        if !first {
+    for (index, arg) in args.iter().enumerate() {
+        if index > 0 || name.is_some() {
             text.push(',');
         }
-        first = false;
         text.push_str(arg.borrow().get());
     }
     text.push(']');
-    let mut frames = Vec::with_capacity(1 + attachments.len());
-    frames.push(text.finish());
-    frames.extend(attachments.iter().map(|bytes| Frame::binary(bytes)));
-    frames
+    text.finish()
 }
 
 /// Everything before the JSON: `4`, the type, `2-` for two attachments, `/ns,` unless it is `/`, the ack id.
