@@ -162,7 +162,7 @@ impl<A: Actor<Context = Self>> Context<A> {
 
     pub(super) fn put_down(&mut self) {
         if self.answer != Answer::InFuture {
-            self.gauge.handled();
+            self.gauge.finish();
         }
         self.set_hand(Hand::Empty);
         self.turn += 1;
@@ -181,11 +181,12 @@ impl<A: Actor<Context = Self>> Context<A> {
         } else {
             None
         };
-        Attributed {
-            future,
-            name: self.hand.name(),
-            owed,
-        }
+        let name = match self.hand {
+            Hand::Message(name) | Hand::Future(name) => name,
+            // Set up by `started` rather than by a message: the future's own type says more.
+            Hand::Empty | Hand::Starting => type_name::<F>(),
+        };
+        Attributed { future, name, owed }
     }
 }
 
@@ -294,7 +295,7 @@ struct Owed(Option<Arc<Gauge>>);
 impl Owed {
     fn pay(&mut self) {
         if let Some(gauge) = self.0.take() {
-            gauge.handled();
+            gauge.finish();
         }
     }
 }

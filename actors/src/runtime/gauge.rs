@@ -1,8 +1,8 @@
 //! The counters of one mailbox, and the gate that keeps it bounded.
 //!
-//! Two numbers carry the accounting: `admitted`, raised by senders, and `settled`, raised by the actor's own thread when a
-//! message is handled or lost. What waits is their difference, so admission is exact over any number of senders, costs one
-//! compare-and-swap, and `sent = handled + rejected + lost + waiting` holds in every reading, also in the middle of a flood.
+//! `admitted` is raised by senders, `handled` and `lost` by the actor's own thread. What waits is the difference, so admission
+//! is exact over any number of senders, costs one compare-and-swap, and `sent = handled + rejected + lost + waiting` holds in
+//! every reading, also in the middle of a flood.
 //! A message whose handler answers with a future waits until that future is done: slow work fills the mailbox as well.
 
 use std::sync::Arc;
@@ -11,12 +11,15 @@ use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 
-use super::Spec;
 use super::fault::How;
 use super::ledger::Row;
+use super::{Restart, Spec};
 
 /// `holds_at` of an actor that has not started, waits for its restart, or could not be made.
 const NEVER: u64 = u64::MAX;
+
+/// How often a reader tries for figures of one moment.
+const READS: u32 = 1_000;
 
 /// One per supervised actor.
 pub(super) struct Gauge {
@@ -25,7 +28,7 @@ pub(super) struct Gauge {
     pub row: Arc<Row>,
     admitted: AtomicU64,
     rejected: AtomicU64,
-    settled: AtomicU64,
+    handled: AtomicU64,
     lost: AtomicU64,
     busy_nanos: AtomicU64,
     closed: AtomicBool,
@@ -55,7 +58,7 @@ impl Gauge {
             row,
             admitted: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
-            settled: AtomicU64::new(0),
+            handled: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -70,9 +73,9 @@ impl Gauge {
     pub fn admit(&self) -> bool {
         let mut admitted = self.admitted.load(Ordering::Relaxed);
         loop {
-            // `settled` only grows: read after `admitted`, it makes what waits too small at worst by what was settled
-            // in between, and then `admitted` has not moved either or the exchange fails.
-            let waiting = admitted.saturating_sub(self.settled.load(Ordering::Acquire));
+            // What is done only grows and is read after `admitted`: if the mailbox looks full it was full, and if it has
+            // room it still has, or `admitted` has moved and the exchange fails.
+            let waiting = admitted.saturating_sub(self.done());
             if waiting >= self.spec.capacity as u64 {
                 self.rejected.fetch_add(1, Ordering::Relaxed);
                 return false;
@@ -95,15 +98,18 @@ impl Gauge {
     }
 
     /// One message is done. Called on the actor's thread alone, so this is no read-modify-write.
-    pub fn handled(&self) {
-        let settled = self.settled.load(Ordering::Relaxed);
-        self.settled.store(settled + 1, Ordering::Release);
+    pub fn finish(&self) {
+        let handled = self.handled.load(Ordering::Relaxed);
+        self.handled.store(handled + 1, Ordering::Release);
     }
 
     /// One message was taken up and not finished. Called on the actor's thread alone.
     pub fn lose(&self) {
-        self.handled();
         self.lost.fetch_add(1, Ordering::Release);
+    }
+
+    fn done(&self) -> u64 {
+        self.handled.load(Ordering::Acquire) + self.lost.load(Ordering::Acquire)
     }
 
     /// The actor worked for this long.
@@ -122,29 +128,41 @@ impl Gauge {
         self.failed.store(true, Ordering::Release);
     }
 
-    /// Gone, as actors go.
+    /// Gone as it should be. A permanent actor that somebody still holds a mailbox of should not be.
     pub fn has_ended(&self) -> bool {
-        self.is_closed() && !self.failed.load(Ordering::Acquire)
+        self.is_closed()
+            && !self.failed.load(Ordering::Acquire)
+            && self.spec.restart != Restart::Permanent
     }
 
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
 
+    /// The figures of one moment.
     pub fn read(&self) -> Reading {
-        // In this order: what is lost was settled before, what is settled was admitted before.
-        let closed = self.is_closed();
-        let lost = self.lost.load(Ordering::Acquire);
-        let settled = self.settled.load(Ordering::Acquire);
-        let admitted = self.admitted.load(Ordering::Acquire);
+        let (mut handled, mut lost, mut admitted);
+        let mut tries = 0;
+        loop {
+            handled = self.handled.load(Ordering::Acquire);
+            lost = self.lost.load(Ordering::Acquire);
+            admitted = self.admitted.load(Ordering::Acquire);
+            tries += 1;
+            // Nothing was done while `admitted` was read, so the three belong together. A reader that is interrupted again
+            // and again takes what it has: the sum is right anyhow, what waits may then be too much.
+            if self.done() == handled + lost || tries == READS {
+                break;
+            }
+        }
         let rejected = self.rejected.load(Ordering::Relaxed);
-        let unsettled = admitted.saturating_sub(settled);
+        let closed = self.is_closed();
+        let left = admitted.saturating_sub(handled + lost);
         Reading {
             sent: admitted + rejected,
-            handled: settled - lost,
+            handled,
             rejected,
-            lost: if closed { lost + unsettled } else { lost },
-            waiting: if closed { 0 } else { unsettled },
+            lost: if closed { lost + left } else { lost },
+            waiting: if closed { 0 } else { left },
             busy_nanos: self.busy_nanos.load(Ordering::Relaxed),
         }
     }

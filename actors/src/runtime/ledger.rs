@@ -192,7 +192,7 @@ pub(super) struct Row {
     restarts: AtomicU64,
     /// Rejections that no line of the log has told yet.
     untold: AtomicU64,
-    /// The second from which the next rejection is logged.
+    /// In milliseconds of the clock, when the next rejection may be logged.
     quiet_until: AtomicU64,
     book: Mutex<RowBook>,
 }
@@ -270,32 +270,38 @@ impl Row {
         }
     }
 
-    /// The first rejection, then at most one line a second.
+    /// Logs the first rejection, then at most one line a second, with how many there were.
     #[cold]
     pub fn log_rejection(&self, now: Duration, message: &'static str) {
-        self.untold.fetch_add(1, Ordering::Relaxed);
-        let second = now.as_secs();
-        let quiet_until = self.quiet_until.load(Ordering::Relaxed);
-        if second < quiet_until
-            || self
-                .quiet_until
-                .compare_exchange(
-                    quiet_until,
-                    second + 1,
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                )
-                .is_err()
-        {
+        let Some(count) = self.rejections_to_tell(now) else {
             return;
-        }
-        let count = self.untold.swap(0, Ordering::Relaxed);
+        };
         tracing::warn!(
             actor = self.name,
             message,
             count,
             "the mailbox is full: messages rejected"
         );
+    }
+
+    /// Counts one rejection, and says how many the log has not told yet when it is time to tell them.
+    fn rejections_to_tell(&self, now: Duration) -> Option<u64> {
+        self.untold.fetch_add(1, Ordering::Relaxed);
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let quiet_until = self.quiet_until.load(Ordering::Relaxed);
+        if now < quiet_until {
+            return None;
+        }
+        // Of several threads that come here at once, one tells.
+        self.quiet_until
+            .compare_exchange(
+                quiet_until,
+                now.saturating_add(1_000),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            )
+            .ok()?;
+        Some(self.untold.swap(0, Ordering::Relaxed))
     }
 }
 
@@ -307,5 +313,22 @@ impl Reading {
         self.lost += other.lost;
         self.waiting += other.waiting;
         self.busy_nanos += other.busy_nanos;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_rejection_is_told_at_once_and_the_next_ones_once_a_second_with_their_number() {
+        let row = Row::new("Room");
+        let at = Duration::from_millis;
+        assert_eq!(row.rejections_to_tell(at(0)), Some(1));
+        for ms in 1..1_000 {
+            assert_eq!(row.rejections_to_tell(at(ms)), None, "at {ms} ms");
+        }
+        assert_eq!(row.rejections_to_tell(at(1_000)), Some(1_000));
+        assert_eq!(row.rejections_to_tell(at(5_000)), Some(1));
     }
 }

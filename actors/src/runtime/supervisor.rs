@@ -148,12 +148,13 @@ impl Drop for Life {
     fn drop(&mut self) {
         let waiting = self.gauge.read().waiting;
         self.gauge.close();
-        if waiting > 0 {
-            tracing::warn!(
-                actor = self.name(),
-                waiting,
-                "ended with messages in its mailbox: they are lost"
-            );
+        match (waiting, self.gauge.spec.restart) {
+            (0, _) => {}
+            // A session that goes away under fire is everyday.
+            (_, Restart::Temporary) => {
+                tracing::debug!(actor = self.name(), waiting, "ended: what waited is lost");
+            }
+            _ => tracing::warn!(actor = self.name(), waiting, "ended: what waited is lost"),
         }
     }
 }
@@ -232,9 +233,9 @@ where
         let gauge = &self.life.gauge;
         gauge.task.register(cx.waker());
         let fault = gauge.take_fault();
-        if matches!(self.state, State::Starting) {
+        let starting = matches!(self.state, State::Starting);
+        if starting {
             self.state = State::Running;
-            stage.ctx().set_hand(Hand::Starting);
             gauge.hold_from(self.intensity.holds_from());
         }
         // The machine's clock, not the server's: this measures work, which a clock wound by hand does not know.
@@ -242,6 +243,9 @@ where
         let polled = catch_unwind(AssertUnwindSafe(|| {
             if let Some(how) = fault {
                 Panic { how }.strike(stage.ctx());
+            }
+            if starting {
+                stage.ctx().set_hand(Hand::Starting);
             }
             let polled = Pin::new(&mut *stage).poll(cx);
             stage.ctx().set_hand(Hand::Empty);
