@@ -1,0 +1,223 @@
+//! The activity history: a row for each Record entry, derived from it.
+
+use std::sync::Arc;
+
+use callboard_actors::model::activity::Activity;
+use callboard_actors::model::event::Kind;
+use callboard_actors::model::identity::{Role, UserRef};
+use callboard_actors::model::page::Page;
+use callboard_actors::model::record::{Entry, Seq};
+use callboard_actors::ports::{ActivitySink, Answer, Unavailable};
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::convert::{column, json, micros, moment, no_nul, raw, seq};
+use super::cursors::Consumer;
+use super::page::{Key, Scope};
+use super::{Result, Store, StoreError, Tx};
+
+/// A row as it is handed to the database: the columns' types in JSON, so that a batch is one parameter.
+#[derive(Serialize)]
+struct NewRow<'a> {
+    /// In hexadecimal, without hyphens, which both databases read.
+    id: String,
+    seq: Seq,
+    action: &'a str,
+    user_id: Option<String>,
+    user_name: Option<&'a str>,
+    resource_type: Option<&'a str>,
+    resource_id: Option<&'a str>,
+    resource_name: Option<String>,
+    changes: Option<String>,
+    ip: Option<&'a str>,
+    created_at: i64,
+}
+
+/// What a row takes from an entry's data.
+#[derive(Default, Deserialize)]
+struct Named {
+    title: Option<serde_json::Value>,
+    name: Option<serde_json::Value>,
+    changes: Option<Box<RawValue>>,
+}
+
+impl NewRow<'_> {
+    fn of(entry: &Entry) -> NewRow<'_> {
+        let data: Named = serde_json::from_str(entry.data.get()).unwrap_or_default();
+        let name = [data.title, data.name]
+            .into_iter()
+            .flatten()
+            .find_map(|name| name.as_str().map(|name| name.replace('\0', "")));
+        NewRow {
+            id: entry.id.simple().to_string(),
+            seq: entry.seq,
+            action: &entry.event,
+            user_id: entry
+                .actor
+                .as_ref()
+                .map(|user| user.id.simple().to_string()),
+            user_name: entry.actor.as_ref().map(|user| user.name.as_str()),
+            resource_type: entry.resource.as_ref().map(|what| what.kind.as_str()),
+            resource_id: entry.resource.as_ref().map(|what| what.id.as_str()),
+            resource_name: name,
+            changes: data.changes.map(|changes| changes.get().to_owned()),
+            ip: entry.origin.ip.as_deref(),
+            created_at: micros(entry.at),
+        }
+    }
+}
+
+async fn write(store: &Store, entries: &[Arc<Entry>]) -> Result<Seq> {
+    let consecutive = entries
+        .windows(2)
+        .all(|pair| pair[1].seq == pair[0].seq + 1);
+    let (from, to) = match entries {
+        [first, .., last] if consecutive => (first.seq - 1, last.seq),
+        [only] => (only.seq - 1, only.seq),
+        [] => return Consumer::Activity.cursor(&mut store.read().await?).await,
+        _ => {
+            return Err(StoreError::Unavailable(
+                "the entries of a batch are not consecutive".into(),
+            ));
+        }
+    };
+    let rows: Vec<_> = entries.iter().map(|entry| NewRow::of(entry)).collect();
+    let rows = json(&rows)?;
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                if !Consumer::Activity.advance(tx, from, to).await? {
+                    return Consumer::Activity.cursor(tx).await;
+                }
+                insert(tx, &rows).await?;
+                Ok(to)
+            })
+        })
+        .await
+}
+
+async fn insert(tx: &mut Tx, rows: &str) -> Result<()> {
+    let text = by_database!(
+        tx,
+        sqlite: "INSERT INTO activity (id, seq, action, user_id, user_name, resource_type, resource_id, resource_name,
+                                       changes, ip, created_at)
+                 SELECT unhex(value->>'id'), value->>'seq', value->>'action', unhex(value->>'user_id'),
+                        value->>'user_name', value->>'resource_type', value->>'resource_id', value->>'resource_name',
+                        value->>'changes', value->>'ip', value->>'created_at'
+                 FROM json_each($1)",
+        postgres: "INSERT INTO activity (id, seq, action, user_id, user_name, resource_type, resource_id, resource_name,
+                                         changes, ip, created_at)
+                   SELECT * FROM json_to_recordset($1::json) AS
+                       (id uuid, seq bigint, action text, user_id uuid, user_name text, resource_type text,
+                        resource_id text, resource_name text, changes text, ip text, created_at bigint)",
+    );
+    sql!(tx, text, rows => execute)?;
+    Ok(())
+}
+
+impl ActivitySink for Store {
+    fn cursor(&self) -> Answer<'_, Seq> {
+        async { Ok(Consumer::Activity.cursor(&mut self.read().await?).await?) }.boxed()
+    }
+
+    fn write(&self, entries: Vec<Arc<Entry>>) -> Answer<'_, Seq> {
+        async move { write(self, &entries).await.map_err(Unavailable::from) }.boxed()
+    }
+}
+
+/// Who reads the history: what they may see depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader {
+    pub id: Uuid,
+    pub role: Role,
+}
+
+/// Which rows a list shows. Nothing set: all that the reader may see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub action: Option<String>,
+    pub user_id: Option<Uuid>,
+    pub from: Option<DateTime<Utc>>,
+    pub to: Option<DateTime<Utc>>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    seq: i64,
+    action: String,
+    user_id: Option<Uuid>,
+    user_name: Option<String>,
+    resource_type: Option<String>,
+    resource_id: Option<String>,
+    resource_name: Option<String>,
+    changes: Option<String>,
+    metadata: Option<String>,
+    ip: Option<String>,
+    created_at: i64,
+}
+
+impl Row {
+    fn activity(self) -> Result<Activity> {
+        Ok(Activity {
+            id: self.id,
+            seq: seq(self.seq),
+            action: self.action,
+            user: self
+                .user_id
+                .zip(self.user_name)
+                .map(|(id, name)| UserRef { id, name }),
+            resource_type: self.resource_type,
+            resource_id: self.resource_id,
+            resource_name: self.resource_name,
+            changes: self.changes.map(raw).transpose()?,
+            metadata: self.metadata.map(raw).transpose()?,
+            ip: self.ip,
+            created_at: moment(self.created_at)?,
+        })
+    }
+}
+
+/// What happened to one resource, newest first.
+///
+/// What happened to episodes, jobs, files and compositions is public; all else only its user sees, and the admins; what
+/// admins did as such only they.
+pub async fn for_resource(
+    store: &Store,
+    kind: &str,
+    id: &str,
+    filter: &Filter,
+    limit: u32,
+    cursor: Option<&str>,
+    reader: Reader,
+) -> Result<Page<Activity>> {
+    no_nul([
+        ("resource_type", Some(kind)),
+        ("resource_id", Some(id)),
+        ("action", filter.action.as_deref()),
+    ])?;
+    let scope = Scope::new("activity of a resource", &(kind, id, filter));
+    let Key(before, _) = scope.start(cursor)?;
+    let mut conn = store.read().await?;
+    let rows = sql!(
+        &mut conn,
+        "SELECT id, seq, action, user_id, user_name, resource_type, resource_id, resource_name, changes, metadata, ip,
+                created_at
+         FROM activity
+         WHERE resource_type = $1 AND resource_id = $2 AND seq < $3
+           AND ($4 OR ((resource_type IN ('episode', 'job', 'file', 'composition') OR user_id = $5) AND action <> $6))
+           AND ($7 IS NULL OR action = $7) AND ($8 IS NULL OR user_id = $8)
+           AND ($9 IS NULL OR created_at >= $9) AND ($10 IS NULL OR created_at <= $10)
+         ORDER BY seq DESC LIMIT $11",
+        kind, id, before, reader.role == Role::Admin, reader.id, Kind::AdminAction.name(), &filter.action,
+        filter.user_id, filter.from.map(micros), filter.to.map(micros), i64::from(limit) + 1 => all Row
+    )?;
+    let rows = rows
+        .into_iter()
+        .map(Row::activity)
+        .collect::<Result<Vec<_>>>()?;
+    Ok(scope.page(rows, limit, |row| Key(column(row.seq), Uuid::nil())))
+}

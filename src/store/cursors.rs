@@ -1,0 +1,44 @@
+//! How far each consumer of the Record has come: the row is the lock between nodes.
+
+use callboard_actors::model::record::Seq;
+
+use super::convert::{column, seq};
+use super::{Conn, Result, Tx};
+
+/// A consumer of the Record that keeps its cursor here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consumer {
+    Activity,
+    Notifications,
+}
+
+impl Consumer {
+    pub const ALL: [Consumer; 2] = [Consumer::Activity, Consumer::Notifications];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Consumer::Activity => "activity",
+            Consumer::Notifications => "notifications",
+        }
+    }
+
+    /// The last `seq` that it has dealt with.
+    pub(super) async fn cursor(self, conn: &mut Conn) -> Result<Seq> {
+        let (cursor,) = sql!(
+            conn,
+            "SELECT seq FROM cursors WHERE consumer = $1", self.as_str() => one (i64,)
+        )?;
+        Ok(seq(cursor))
+    }
+
+    /// Compares and sets, and locks the row until the transaction ends: the first statement of a batch. `false`: another
+    /// node was faster, and this one must write nothing.
+    pub(super) async fn advance(self, tx: &mut Tx, from: Seq, to: Seq) -> Result<bool> {
+        let moved = sql!(
+            tx,
+            "UPDATE cursors SET seq = $3 WHERE consumer = $1 AND seq = $2",
+            self.as_str(), column(from), column(to) => execute
+        )?;
+        Ok(moved == 1)
+    }
+}

@@ -1,0 +1,66 @@
+//! What can go wrong at the database, in the words that its callers decide by.
+
+use callboard_actors::ports::Unavailable;
+
+/// Why the store did not do it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    #[error("not found")]
+    NotFound,
+    /// A rule of the data forbids it; `code` is the stable word for clients.
+    #[error("conflict: {code}")]
+    Conflict { code: &'static str },
+    /// The row is at another version than the caller expected.
+    #[error("the row is at version {current}")]
+    Precondition { current: i64 },
+    /// What was given cannot be stored or read: a fault of the caller's.
+    #[error("{field}: {reason}")]
+    Invalid {
+        field: &'static str,
+        reason: &'static str,
+    },
+    /// The database did not do it. The text is for the log.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// The work panicked and was rolled back.
+    #[error("the work panicked")]
+    Panicked,
+}
+
+/// Unique constraints that a caller can run into: what both databases call them, the word for clients.
+const CONFLICTS: &[(&[&str], &str)] = &[
+    (&["episodes_number"], "episode_number_taken"),
+    (&["users.email_key", "users_email_key_key"], "email_taken"),
+    (&["users.subject", "users_subject_key"], "subject_taken"),
+];
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> StoreError {
+        match &error {
+            sqlx::Error::RowNotFound => StoreError::NotFound,
+            sqlx::Error::Database(fault) if fault.is_unique_violation() => {
+                // PostgreSQL names the constraint; SQLite names it, or the columns, in the message.
+                let name = fault.constraint().unwrap_or_default();
+                let known = CONFLICTS.iter().find(|(names, _)| {
+                    names
+                        .iter()
+                        .any(|known| name == *known || fault.message().contains(known))
+                });
+                match known {
+                    Some((_, code)) => StoreError::Conflict { code },
+                    None => StoreError::Unavailable(error.to_string()),
+                }
+            }
+            _ => StoreError::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for Unavailable {
+    fn from(error: StoreError) -> Unavailable {
+        Unavailable(match error {
+            StoreError::Unavailable(text) => text,
+            other => other.to_string(),
+        })
+    }
+}

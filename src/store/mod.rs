@@ -1,0 +1,243 @@
+//! The database: the only place that names sqlx. SQLite (embedded) or PostgreSQL, by the URL.
+//!
+//! # One text, two databases
+//!
+//! A closed set is an enum, not a trait: [`Conn`] is a connection to one or the other, and the macro `sql!` runs the
+//! same query text (`$1`, `RETURNING`, `ON CONFLICT`) on either. What truly differs stands in [`dialect`]. Every
+//! function here runs on both databases in `tests/store`. So that one text means one thing on both:
+//!
+//! - ids are UUIDs: `UUID` on PostgreSQL, 16 bytes of `BLOB` on SQLite; both compare them byte by byte;
+//! - times are whole microseconds since the epoch, in a 64-bit integer: one resolution, one order, no time zone of a
+//!   session. They become `DateTime<Utc>` at the edge, and [`Store::now`] gives whole microseconds, so that what was
+//!   answered is what is read later;
+//! - JSON is text, not `JSONB`: its spelling (the order of the fields, the form of a number, an escaped NUL) is kept,
+//!   so that a resumed client reads the same bytes as one that was there;
+//! - letter case is folded by the program, in columns of their own: SQLite folds ASCII only, PostgreSQL as its locale
+//!   says.
+//!
+//! # Writes
+//!
+//! [`Store::write`] runs a job in a transaction. On SQLite one task owns the one connection that writes and commits
+//! jobs that wait together, together ([`writer`]): one `fsync` for up to 64 requests. On PostgreSQL each job is a
+//! transaction on a connection of the pool. Either way a job runs to its end once it was begun: a request that is
+//! dropped half-way changes nothing about the fate of its write. A job that fails, or panics, leaves nothing; so does
+//! one in which a statement failed, even if the job looks away.
+//!
+//! [`Tx::append`] puts the change on the Record and is the last statement of a write: see [`record`].
+//!
+//! Everything runs on the runtime in which the store was opened: a connection's socket belongs to the runtime that
+//! made it, and an HTTP worker's runtime ends before the last write of a shutdown does.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use callboard_actors::model::identity::{Origin, UserRef};
+use callboard_actors::runtime::Clock;
+use chrono::{DateTime, SubsecRound, Utc};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sqlx::{Postgres, Sqlite};
+use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
+
+pub use self::connection::{Conn, Tx};
+pub use self::error::StoreError;
+
+#[macro_use]
+mod connection;
+#[macro_use]
+mod dialect;
+
+pub mod activity;
+mod convert;
+pub mod cursors;
+pub mod episodes;
+mod error;
+pub mod idempotency;
+pub mod login_attempts;
+pub mod notifications;
+mod open;
+mod page;
+pub mod record;
+pub mod refresh_tokens;
+pub mod resumes;
+pub mod users;
+mod writer;
+
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Who makes a change, and from where; both go on the Record with it.
+#[derive(Clone, Debug, Default)]
+pub struct By {
+    /// `None`: the program itself, or an operator at the command line.
+    pub user: Option<UserRef>,
+    pub origin: Origin,
+}
+
+impl By {
+    pub fn user(user: UserRef, origin: Origin) -> By {
+        By {
+            user: Some(user),
+            origin,
+        }
+    }
+
+    /// The program itself.
+    pub fn nobody() -> By {
+        By::default()
+    }
+}
+
+/// The database. Clones are one store.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    pools: Pools,
+    clock: Clock,
+    home: Handle,
+    closed: OnceCell<()>,
+}
+
+enum Pools {
+    Sqlite {
+        /// The writer's.
+        write: sqlx::Pool<Sqlite>,
+        /// Those that read; they cannot write.
+        read: sqlx::Pool<Sqlite>,
+        writer: writer::Writer,
+    },
+    Postgres(sqlx::Pool<Postgres>),
+}
+
+impl Store {
+    /// The time, in the whole microseconds that the database keeps.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.0.clock.now().trunc_subsecs(6)
+    }
+
+    /// Brings the schema to this version of the program.
+    pub async fn migrate(&self) -> Result<()> {
+        let done = match &self.0.pools {
+            Pools::Sqlite { write, .. } => sqlx::migrate!("migrations/sqlite").run(write).await,
+            Pools::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await,
+        };
+        done.map_err(|error| StoreError::Unavailable(format!("the migration failed: {error}")))
+    }
+
+    /// A connection to read with.
+    pub async fn read(&self) -> Result<Conn> {
+        match &self.0.pools {
+            Pools::Sqlite { read, .. } => Ok(Conn::sqlite(read.acquire().await?)),
+            Pools::Postgres(pool) => self.postgres(pool).await,
+        }
+    }
+
+    /// Runs `work` in a transaction and gives its result once it is committed:
+    /// `store.write(move |tx| Box::pin(async move { … })).await`.
+    ///
+    /// An error of `work` rolls back what it did. `Unavailable` from the commit itself means that it is not known to
+    /// have happened.
+    pub async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
+    {
+        match &self.0.pools {
+            Pools::Sqlite { writer, .. } => writer.write(work).await,
+            Pools::Postgres(pool) => {
+                let (store, pool) = (self.clone(), pool.clone());
+                self.at_home(async move { transaction(store.postgres(&pool).await?, work).await })
+                    .await
+            }
+        }
+    }
+
+    /// Whether the database answers.
+    pub async fn healthy(&self) -> Result<()> {
+        let mut conn = self.read().await?;
+        let (_head,): (i64,) = sql!(&mut conn, "SELECT last FROM record_head" => one (i64,))?;
+        Ok(())
+    }
+
+    /// `sqlite` or `postgres`, for the health report.
+    pub fn kind(&self) -> &'static str {
+        match &self.0.pools {
+            Pools::Sqlite { .. } => "sqlite",
+            Pools::Postgres(_) => "postgres",
+        }
+    }
+
+    /// Finishes what was handed in and closes every connection; later calls get `Unavailable`.
+    pub async fn close(&self) {
+        self.0
+            .closed
+            .get_or_init(|| async {
+                match &self.0.pools {
+                    Pools::Sqlite {
+                        write,
+                        read,
+                        writer,
+                    } => {
+                        writer.close().await;
+                        read.close().await;
+                        write.close().await;
+                    }
+                    Pools::Postgres(pool) => pool.close().await,
+                }
+            })
+            .await;
+    }
+
+    /// A connection that was made on the home runtime.
+    async fn postgres(&self, pool: &sqlx::Pool<Postgres>) -> Result<Conn> {
+        if let Some(conn) = pool.try_acquire() {
+            return Ok(Conn::postgres(conn));
+        }
+        let conn = pool.acquire();
+        self.at_home(async move { Ok(Conn::postgres(conn.await?)) })
+            .await
+    }
+
+    async fn at_home<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        match self.0.home.spawn(work).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Unavailable("the store is closed".into())),
+        }
+    }
+}
+
+/// One write on PostgreSQL.
+async fn transaction<T, F>(conn: Conn, work: F) -> Result<T>
+where
+    F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>>,
+{
+    let mut tx = Tx::new(conn);
+    sql!(&mut tx, "BEGIN" => execute)?;
+    let outcome = AssertUnwindSafe(async { work(&mut tx).await })
+        .catch_unwind()
+        .await;
+    let result = match (outcome, tx.failure()) {
+        (Ok(Ok(value)), None) => sql!(&mut tx, "COMMIT" => execute).map(|_| value),
+        (Ok(Ok(_)), Some(error)) => Err(error),
+        (Ok(Err(error)), _) => Err(error),
+        (Err(_), _) => Err(StoreError::Panicked),
+    };
+    if result.is_err() && sql!(&mut tx, "ROLLBACK" => execute).is_err() {
+        // Whatever it holds must not wait in the pool.
+        tx.discard();
+    }
+    result
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the URL: it may hold a password.
+        write!(f, "Store({})", self.kind())
+    }
+}

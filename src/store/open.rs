@@ -1,0 +1,111 @@
+//! Opening a store by its URL.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use callboard_actors::runtime::Clock;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Postgres, Sqlite};
+use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
+
+use super::writer::Writer;
+use super::{Inner, Pools, Result, Store, StoreError};
+
+/// How long a request waits for a connection, or for a place in the writer's queue.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+const POSTGRES_CONNECTIONS: u32 = 32;
+const SQLITE_READERS: u32 = 8;
+
+impl Store {
+    /// Opens the database: `sqlite://path` (made with its folder if it is not there) or `postgres://…`. Must be called
+    /// within the runtime that outlives all others; see the module.
+    pub async fn open(url: &str, clock: Clock) -> Result<Store> {
+        let pools = match url.split_once("://").map(|(scheme, _)| scheme) {
+            Some("sqlite") => sqlite(url).await?,
+            Some("postgres" | "postgresql") => Pools::Postgres(postgres(url).await?),
+            // Not the URL itself: it may hold a password.
+            _ => return Err(refused("accepted: sqlite://path, postgres://…")),
+        };
+        Ok(Store(Arc::new(Inner {
+            pools,
+            clock,
+            home: Handle::current(),
+            closed: OnceCell::new(),
+        })))
+    }
+}
+
+fn refused(reason: &str) -> StoreError {
+    StoreError::Unavailable(format!("no database can be opened by this URL: {reason}"))
+}
+
+async fn sqlite(url: &str) -> Result<Pools> {
+    let options = SqliteConnectOptions::from_str(url)
+        .map_err(|error| refused(&error.to_string()))?
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // Durable across power loss: in WAL mode only FULL syncs at each commit.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(5));
+    let file = options.get_filename();
+    if url.contains(":memory:") || url.contains("mode=memory") || file.as_os_str().is_empty() {
+        return Err(refused("a file is needed"));
+    }
+    if let Some(folder) = file.parent().filter(|folder| *folder != Path::new("")) {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| refused(&format!("cannot make {}: {error}", folder.display())))?;
+    }
+    // The writer comes first: it makes the file. It keeps its connection; the second is for migrations.
+    let write = pool::<Sqlite>(SqlitePoolOptions::new(), 2)
+        .connect_with(options.clone())
+        .await?;
+    let read = pool::<Sqlite>(SqlitePoolOptions::new(), SQLITE_READERS)
+        .connect_with(options.create_if_missing(false).pragma("query_only", "ON"))
+        .await?;
+    let writer = Writer::start(write.clone());
+    Ok(Pools::Sqlite {
+        write,
+        read,
+        writer,
+    })
+}
+
+async fn postgres(url: &str) -> Result<sqlx::Pool<Postgres>> {
+    let options = PgConnectOptions::from_str(url).map_err(|error| refused(&error.to_string()))?;
+    let pool = pool::<Postgres>(PgPoolOptions::new(), POSTGRES_CONNECTIONS)
+        .test_before_acquire(true)
+        .after_connect(|conn, _| {
+            Box::pin(async move {
+                // A node that freezes within a write would hold the Record's lock for all others.
+                sqlx::raw_sql(
+                    "SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '15s'; \
+                     SET statement_timeout = '60s'",
+                )
+                .execute(&mut *conn)
+                .await?;
+                Ok(())
+            })
+        })
+        .connect_with(options)
+        .await?;
+    Ok(pool)
+}
+
+/// What both pools have in common. Connections to a file are neither tested nor replaced for their age.
+fn pool<DB: sqlx::Database>(
+    options: sqlx::pool::PoolOptions<DB>,
+    connections: u32,
+) -> sqlx::pool::PoolOptions<DB> {
+    options
+        .max_connections(connections)
+        .acquire_timeout(PATIENCE)
+        .test_before_acquire(false)
+        .max_lifetime(None)
+        .idle_timeout(None)
+}

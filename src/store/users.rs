@@ -1,0 +1,429 @@
+//! Users: the rows, their credentials, and with each change of one its entry on the Record.
+
+use std::sync::Arc;
+
+use callboard_actors::model::episode::changes;
+use callboard_actors::model::event::Kind;
+use callboard_actors::model::identity::{Role, User};
+use callboard_actors::model::page::Page;
+use callboard_actors::model::record::{Entry, NewEntry, Resource};
+use callboard_actors::model::room::{Channel, Namespace};
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::convert::{corrupt, json, micros, moment, no_nul, raw, word};
+use super::page::{Key, Scope};
+use super::{By, Conn, Result, Store, StoreError, Tx, refresh_tokens};
+
+/// A user to be made.
+#[derive(Clone)]
+pub struct NewUser {
+    pub email: String,
+    pub name: String,
+    pub role: Role,
+    pub team: Option<String>,
+    /// `None`: cannot log in with a password.
+    pub password_hash: Option<String>,
+}
+
+/// What a PATCH may change; `None` leaves it as it is.
+#[derive(Clone, Debug, Default)]
+pub struct UserPatch {
+    pub name: Option<String>,
+    pub role: Option<Role>,
+    /// `Some(None)` clears it.
+    pub team: Option<Option<String>>,
+    pub disabled: Option<bool>,
+}
+
+/// What a log-in is checked against. Not `Debug`: a hash is a secret.
+#[derive(Clone)]
+pub struct Credential {
+    pub user: User,
+    pub password_hash: Option<String>,
+}
+
+/// Somebody as an outside issuer's token describes them.
+#[derive(Clone, Debug)]
+pub struct Outsider {
+    /// The issuer and the subject, as one word.
+    pub subject: String,
+    pub email: String,
+    pub name: String,
+    pub role: Role,
+    pub team: Option<String>,
+}
+
+macro_rules! columns {
+    () => {
+        "id, email, name, role, team, disabled, created_at, updated_at"
+    };
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct Row {
+    id: Uuid,
+    email: String,
+    name: String,
+    role: String,
+    team: Option<String>,
+    disabled: bool,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl Row {
+    pub(super) fn user(self) -> Result<User> {
+        Ok(User {
+            id: self.id,
+            email: self.email,
+            name: self.name,
+            role: word(&self.role)?,
+            team: self.team,
+            disabled: self.disabled,
+            created_at: moment(self.created_at)?,
+            updated_at: moment(self.updated_at)?,
+        })
+    }
+}
+
+/// A page of users, newest first.
+pub async fn list(store: &Store, limit: u32, cursor: Option<&str>) -> Result<Page<User>> {
+    let scope = Scope::new("users", &());
+    let Key(at, id) = scope.start(cursor)?;
+    let mut conn = store.read().await?;
+    let rows = sql!(
+        &mut conn,
+        concat!("SELECT ", columns!(), " FROM users WHERE (created_at, id) < ($1, $2)
+                 ORDER BY created_at DESC, id DESC LIMIT $3"),
+        at, id, i64::from(limit) + 1 => all Row
+    )?;
+    let rows = rows
+        .into_iter()
+        .map(Row::user)
+        .collect::<Result<Vec<_>>>()?;
+    Ok(scope.page(rows, limit, |row| Key(micros(row.created_at), row.id)))
+}
+
+pub async fn find(store: &Store, id: Uuid) -> Result<Option<User>> {
+    select(&mut store.read().await?, id).await
+}
+
+pub async fn get(store: &Store, id: Uuid) -> Result<User> {
+    find(store, id).await?.ok_or(StoreError::NotFound)
+}
+
+pub(super) async fn select(conn: &mut Conn, id: Uuid) -> Result<Option<User>> {
+    sql!(conn, concat!("SELECT ", columns!(), " FROM users WHERE id = $1"), id => optional Row)?
+        .map(Row::user)
+        .transpose()
+}
+
+pub async fn find_by_email(store: &Store, email: &str) -> Result<Option<User>> {
+    let mut conn = store.read().await?;
+    by_email(&mut conn, email).await
+}
+
+async fn by_email(conn: &mut Conn, email: &str) -> Result<Option<User>> {
+    if email.contains('\0') {
+        return Ok(None);
+    }
+    sql!(
+        conn,
+        concat!("SELECT ", columns!(), " FROM users WHERE email_key = $1"), email_key(email) => optional Row
+    )?
+    .map(Row::user)
+    .transpose()
+}
+
+/// The user with this e-mail and what its password is checked against.
+pub async fn credential(store: &Store, email: &str) -> Result<Option<Credential>> {
+    let mut conn = store.read().await?;
+    let Some(user) = by_email(&mut conn, email).await? else {
+        return Ok(None);
+    };
+    let (password_hash,) = sql!(
+        &mut conn,
+        "SELECT password_hash FROM users WHERE id = $1", user.id => one (Option<String>,)
+    )?;
+    Ok(Some(Credential {
+        user,
+        password_hash,
+    }))
+}
+
+/// How many admins there are, disabled ones included.
+pub async fn count_admins(store: &Store) -> Result<u64> {
+    let mut conn = store.read().await?;
+    let (count,) = sql!(
+        &mut conn,
+        "SELECT COUNT(*) FROM users WHERE role = 'admin'" => one (i64,)
+    )?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+/// 409 `email_taken` if there is one with this e-mail, in whatever case.
+pub async fn insert(store: &Store, new: NewUser, by: By) -> Result<(User, Arc<Entry>)> {
+    check(&new)?;
+    let now = store.now();
+    store
+        .write(move |tx| Box::pin(create(tx, new, None, now, by)))
+        .await
+}
+
+/// Makes the first admin; `None` if there is an admin already.
+pub async fn insert_first_admin(store: &Store, new: NewUser) -> Result<Option<User>> {
+    check(&new)?;
+    let now = store.now();
+    let made = store
+        .write(move |tx| {
+            Box::pin(async move {
+                let admin = sql!(
+                    tx,
+                    "SELECT id FROM users WHERE role = 'admin' LIMIT 1" => optional (Uuid,)
+                )?;
+                if admin.is_some() {
+                    return Ok(None);
+                }
+                let (user, _) = create(tx, new, None, now, By::nobody()).await?;
+                Ok(Some(user))
+            })
+        })
+        .await;
+    match made {
+        // Another node was faster.
+        Err(StoreError::Conflict { .. }) if count_admins(store).await? > 0 => Ok(None),
+        made => made,
+    }
+}
+
+/// The user whom an outside issuer's token describes, made at first sight. One with the same e-mail that belongs to no
+/// issuer yet becomes theirs.
+pub async fn ensure_user_from_issuer(store: &Store, outsider: Outsider) -> Result<User> {
+    no_nul([("sub", Some(outsider.subject.as_str()))])?;
+    if let Some(user) = by_subject(&mut store.read().await?, &outsider.subject).await? {
+        return Ok(user);
+    }
+    let new = NewUser {
+        email: outsider.email,
+        name: outsider.name,
+        role: outsider.role,
+        team: outsider.team,
+        password_hash: None,
+    };
+    check(&new)?;
+    let now = store.now();
+    let subject = outsider.subject.clone();
+    let made = store
+        .write(move |tx| {
+            Box::pin(async move {
+                let adopted = sql!(
+                    tx,
+                    concat!("UPDATE users SET subject = $1 WHERE email_key = $2 AND subject IS NULL RETURNING ",
+                            columns!()),
+                    &subject, email_key(&new.email) => optional Row
+                )?;
+                match adopted {
+                    Some(row) => row.user(),
+                    None => Ok(create(tx, new, Some(subject), now, By::nobody()).await?.0),
+                }
+            })
+        })
+        .await;
+    match made {
+        // Two first requests at once: the other one made it.
+        Err(conflict @ StoreError::Conflict { .. }) => {
+            by_subject(&mut store.read().await?, &outsider.subject)
+                .await?
+                .ok_or(conflict)
+        }
+        made => made,
+    }
+}
+
+async fn by_subject(conn: &mut Conn, subject: &str) -> Result<Option<User>> {
+    sql!(
+        conn,
+        concat!("SELECT ", columns!(), " FROM users WHERE subject = $1"), subject => optional Row
+    )?
+    .map(Row::user)
+    .transpose()
+}
+
+/// Changes a user. One that changes nothing puts nothing on the Record. Disabling one ends its refresh tokens. The last
+/// admin who can log in stays one: 409 `last_admin`.
+pub async fn update(
+    store: &Store,
+    id: Uuid,
+    patch: UserPatch,
+    by: By,
+) -> Result<(User, Option<Arc<Entry>>)> {
+    no_nul([
+        ("name", patch.name.as_deref()),
+        ("team", patch.team.as_ref().and_then(Option::as_deref)),
+    ])?;
+    let now = store.now();
+    store
+        .write(move |tx| Box::pin(change(tx, id, patch, now, by)))
+        .await
+}
+
+async fn change(
+    tx: &mut Tx,
+    id: Uuid,
+    patch: UserPatch,
+    now: DateTime<Utc>,
+    by: By,
+) -> Result<(User, Option<Arc<Entry>>)> {
+    // All admins, in one order, so that two of them cannot take the role from each other at once.
+    let text = locked!(
+        tx,
+        "SELECT id FROM users WHERE role = 'admin' AND disabled = FALSE ORDER BY id"
+    );
+    let admins = sql!(tx, text => all (Uuid,))?;
+    let text = locked!(tx, "SELECT ", columns!(), " FROM users WHERE id = $1");
+    let row = sql!(tx, text, id => optional Row)?;
+    let old = row.ok_or(StoreError::NotFound)?.user()?;
+    let user = User {
+        name: patch.name.unwrap_or_else(|| old.name.clone()),
+        role: patch.role.unwrap_or(old.role),
+        team: patch.team.unwrap_or_else(|| old.team.clone()),
+        disabled: patch.disabled.unwrap_or(old.disabled),
+        ..old.clone()
+    };
+    if user == old {
+        return Ok((old, None));
+    }
+    let admin = user.role == Role::Admin && !user.disabled;
+    if !admin && admins == [(id,)] {
+        return Err(StoreError::Conflict { code: "last_admin" });
+    }
+    let user = User {
+        updated_at: now,
+        ..user
+    };
+    sql!(
+        tx,
+        "UPDATE users SET name = $2, role = $3, team = $4, disabled = $5, updated_at = $6 WHERE id = $1",
+        id, &user.name, user.role.as_str(), &user.team, user.disabled, micros(now) => execute
+    )?;
+    if user.disabled && !old.disabled {
+        refresh_tokens::revoke_all(tx, id, now).await?;
+    }
+    let entry = append(tx, Kind::UserUpdated, &user, Some(&old), now, by).await?;
+    Ok((user, Some(entry)))
+}
+
+/// Sets a password, and ends the user's refresh tokens. The Record learns that it changed, and no more.
+pub async fn set_password(store: &Store, id: Uuid, hash: String, by: By) -> Result<Arc<Entry>> {
+    let now = store.now();
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                let user = sql!(
+                    tx,
+                    concat!("UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1 RETURNING ", columns!()),
+                    id, &hash, micros(now) => optional Row
+                )?
+                .ok_or(StoreError::NotFound)?
+                .user()?;
+                refresh_tokens::revoke_all(tx, id, now).await?;
+                let mut data = object(&user)?;
+                let changed = Map::from_iter([("password".into(), Value::Object(Map::new()))]);
+                data.insert("changes".into(), Value::Object(changed));
+                record(tx, Kind::UserUpdated, id, data, now, by).await
+            })
+        })
+        .await
+}
+
+async fn create(
+    tx: &mut Tx,
+    new: NewUser,
+    subject: Option<String>,
+    now: DateTime<Utc>,
+    by: By,
+) -> Result<(User, Arc<Entry>)> {
+    let user = User {
+        id: Uuid::now_v7(),
+        email: new.email,
+        name: new.name,
+        role: new.role,
+        team: new.team,
+        disabled: false,
+        created_at: now,
+        updated_at: now,
+    };
+    sql!(
+        tx,
+        "INSERT INTO users (id, email, email_key, name, role, team, disabled, password_hash, subject, created_at,
+                            updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, FALSE, $7, $8, $9, $9)",
+        user.id, &user.email, email_key(&user.email), &user.name, user.role.as_str(), &user.team, &new.password_hash,
+        &subject, micros(now) => execute
+    )?;
+    let entry = append(tx, Kind::UserCreated, &user, None, now, by).await?;
+    Ok((user, entry))
+}
+
+async fn append(
+    tx: &mut Tx,
+    kind: Kind,
+    user: &User,
+    old: Option<&User>,
+    at: DateTime<Utc>,
+    by: By,
+) -> Result<Arc<Entry>> {
+    let mut data = object(user)?;
+    if let Some(old) = old {
+        let (old, new) = (object(old)?, Value::Object(data.clone()));
+        let changes = changes(&Value::Object(old), &new);
+        data.insert("changes".into(), Value::Object(changes));
+    }
+    record(tx, kind, user.id, data, at, by).await
+}
+
+async fn record(
+    tx: &mut Tx,
+    kind: Kind,
+    id: Uuid,
+    data: Map<String, Value>,
+    at: DateTime<Utc>,
+    by: By,
+) -> Result<Arc<Entry>> {
+    tx.append(NewEntry {
+        id: Uuid::now_v7(),
+        at,
+        event: kind.name().into(),
+        actor: by.user,
+        resource: Some(Resource {
+            kind: "user".into(),
+            id: id.to_string(),
+        }),
+        audience: vec![Channel::all(Namespace::Admin)],
+        data: raw(json(&data)?)?,
+        origin: by.origin,
+    })
+    .await
+}
+
+/// The user as the API shows it: [`User`] has no secret in it.
+fn object(user: &User) -> Result<Map<String, Value>> {
+    match serde_json::to_value(user) {
+        Ok(Value::Object(object)) => Ok(object),
+        _ => Err(corrupt("object", "user")),
+    }
+}
+
+fn email_key(email: &str) -> String {
+    email.to_lowercase()
+}
+
+fn check(new: &NewUser) -> Result<()> {
+    no_nul([
+        ("email", Some(new.email.as_str())),
+        ("name", Some(new.name.as_str())),
+        ("team", new.team.as_deref()),
+    ])
+}

@@ -1,0 +1,419 @@
+//! Episodes, and the entries that their changes put on the Record.
+
+use callboard::store::episodes::{self, Filter};
+use callboard::store::{StoreError, record};
+use callboard_actors::model::episode::{Fields, Status};
+use callboard_actors::model::identity::Origin;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::bed::{Bed, change, fields};
+
+on_both!(
+    an_episode_is_read_back_as_it_was_written_and_its_entry_says_the_same,
+    a_change_is_recorded_with_old_and_new_values_and_counts_the_version_up,
+    a_change_that_changes_nothing_is_not_recorded,
+    another_version_than_expected_is_refused_and_nothing_changed,
+    publishing_is_recorded_as_such_and_only_once,
+    a_deleted_episode_is_gone_and_its_last_state_is_on_the_record,
+    a_number_is_unique_within_team_and_season_and_null_is_a_value,
+    a_refused_change_leaves_neither_row_nor_entry,
+    a_list_is_walked_newest_first_without_a_gap_by_cursors_bound_to_their_filters,
+    filters_find_what_they_say_in_any_case_and_any_script,
+    a_nul_is_refused_and_long_searches_find_nothing,
+);
+
+fn full() -> Fields {
+    let Value::Object(metadata) = json!({"b": 1.0, "a": {"x": [null, "\u{0}"]}}) else {
+        unreachable!()
+    };
+    Fields {
+        title: "Pilot “ä”".into(),
+        episode_number: 7,
+        season: Some(2),
+        description: Some("An opening".into()),
+        air_date: "2026-11-20".parse().ok(),
+        team: Some("north".into()),
+        status: Status::InProduction,
+        metadata: Some(metadata),
+    }
+}
+
+fn data(entry: &callboard_actors::model::record::Entry) -> Value {
+    serde_json::from_str(entry.data.get()).unwrap()
+}
+
+async fn last(bed: &Bed) -> u64 {
+    record::span(&bed.store).await.unwrap().last
+}
+
+async fn an_episode_is_read_back_as_it_was_written_and_its_entry_says_the_same(bed: Bed) {
+    let who = bed.editor().await;
+    let origin = Origin {
+        request_id: Some("r1".into()),
+        ip: Some("::1".into()),
+        user_agent: None,
+    };
+    let (episode, entry) = episodes::insert(&bed.store, full(), who.clone(), origin.clone())
+        .await
+        .unwrap();
+    assert_eq!(episode.fields, full());
+    assert_eq!((episode.version, episode.created_by), (1, who.id));
+    assert_eq!(
+        episodes::get(&bed.store, episode.id).await,
+        Ok(episode.clone())
+    );
+    assert_eq!(episodes::find(&bed.store, Uuid::now_v7()).await, Ok(None));
+
+    let read = record::after(&bed.store, entry.seq - 1, 10).await.unwrap();
+    assert_eq!(read.len(), 1);
+    for entry in [&entry, &read[0]] {
+        assert_eq!(entry.event, "episode_created");
+        assert_eq!((&entry.actor, &entry.origin), (&Some(who.clone()), &origin));
+        assert_eq!(entry.at, episode.created_at);
+        let audience: Vec<_> = entry.audience.iter().map(ToString::to_string).collect();
+        assert_eq!(audience, ["/episodes", "/"]);
+        let resource = entry.resource.clone().unwrap();
+        assert_eq!(
+            (resource.kind, resource.id),
+            ("episode".into(), episode.id.to_string())
+        );
+        assert_eq!(data(entry), serde_json::to_value(&episode).unwrap());
+    }
+    assert_eq!(entry.data.get(), read[0].data.get(), "byte for byte");
+}
+
+async fn a_change_is_recorded_with_old_and_new_values_and_counts_the_version_up(bed: Bed) {
+    let who = bed.editor().await;
+    let (old, _) = episodes::insert(&bed.store, full(), who.clone(), Origin::default())
+        .await
+        .unwrap();
+    bed.clock.advance(std::time::Duration::from_secs(1));
+    let (new, entry) = episodes::update(&bed.store, old.id, change(&who), |fields| {
+        fields.title = "Second".into();
+        fields.season = None;
+    })
+    .await
+    .unwrap();
+    assert_eq!((new.version, &*new.fields.title), (2, "Second"));
+    assert!(new.updated_at > old.updated_at && new.created_at == old.created_at);
+    assert_eq!(episodes::get(&bed.store, old.id).await, Ok(new.clone()));
+    let entry = entry.unwrap();
+    assert_eq!(entry.event, "episode_updated");
+    assert_eq!(
+        data(&entry)["changes"],
+        json!({"title": {"old": "Pilot “ä”", "new": "Second"}, "season": {"old": 2, "new": null}})
+    );
+    assert_eq!(data(&entry)["version"], 2);
+
+    let (replaced, _) = episodes::replace(&bed.store, old.id, fields("Third", 9), change(&who))
+        .await
+        .unwrap();
+    assert_eq!((replaced.version, replaced.fields), (3, fields("Third", 9)));
+}
+
+async fn a_change_that_changes_nothing_is_not_recorded(bed: Bed) {
+    let who = bed.editor().await;
+    let (old, entry) = episodes::insert(&bed.store, full(), who.clone(), Origin::default())
+        .await
+        .unwrap();
+    let (same, none) = episodes::replace(&bed.store, old.id, full(), change(&who))
+        .await
+        .unwrap();
+    assert_eq!(same, old);
+    assert!(none.is_none());
+    assert_eq!(last(&bed).await, entry.seq);
+}
+
+async fn another_version_than_expected_is_refused_and_nothing_changed(bed: Bed) {
+    let who = bed.editor().await;
+    let (old, entry) = episodes::insert(&bed.store, full(), who.clone(), Origin::default())
+        .await
+        .unwrap();
+    let mut stale = change(&who);
+    stale.expected = Some(2);
+    let refused = StoreError::Precondition { current: 1 };
+    let (store, id) = (&bed.store, old.id);
+    let replaced = episodes::replace(store, id, fields("x", 1), stale.clone()).await;
+    assert_eq!(replaced.unwrap_err(), refused);
+    let published = episodes::publish(store, id, stale.clone()).await;
+    assert_eq!(published.unwrap_err(), refused);
+    assert_eq!(
+        episodes::delete(store, id, stale.clone())
+            .await
+            .unwrap_err(),
+        refused
+    );
+    assert_eq!(episodes::get(store, id).await, Ok(old));
+    assert_eq!(last(&bed).await, entry.seq);
+
+    stale.expected = Some(1);
+    assert!(episodes::publish(store, id, stale).await.is_ok());
+}
+
+async fn publishing_is_recorded_as_such_and_only_once(bed: Bed) {
+    let who = bed.editor().await;
+    let (old, _) = episodes::insert(&bed.store, full(), who.clone(), Origin::default())
+        .await
+        .unwrap();
+    assert_eq!(old.published_at, None);
+    let (published, entry) = episodes::publish(&bed.store, old.id, change(&who))
+        .await
+        .unwrap();
+    assert_eq!(published.fields.status, Status::Published);
+    assert_eq!(published.published_at, Some(bed.store.now()));
+    assert_eq!(entry.event, "episode_published");
+    assert_eq!(
+        data(&entry)["changes"]["status"],
+        json!({"old": "in_production", "new": "published"})
+    );
+    let again = episodes::publish(&bed.store, old.id, change(&who)).await;
+    let code = "already_published";
+    assert_eq!(again.unwrap_err(), StoreError::Conflict { code });
+    assert_eq!(last(&bed).await, entry.seq);
+
+    // By another way it is a publication as well.
+    let store = &bed.store;
+    let to = |status| move |fields: &mut Fields| fields.status = status;
+    let (draft, _) = episodes::update(store, old.id, change(&who), to(Status::Draft))
+        .await
+        .unwrap();
+    assert_eq!(draft.published_at, None);
+    let (_, entry) = episodes::update(store, old.id, change(&who), to(Status::Published))
+        .await
+        .unwrap();
+    assert_eq!(entry.unwrap().event, "episode_published");
+}
+
+async fn a_deleted_episode_is_gone_and_its_last_state_is_on_the_record(bed: Bed) {
+    let who = bed.editor().await;
+    let (old, _) = episodes::insert(&bed.store, full(), who.clone(), Origin::default())
+        .await
+        .unwrap();
+    let (last, entry) = episodes::delete(&bed.store, old.id, change(&who))
+        .await
+        .unwrap();
+    assert_eq!(last, old);
+    assert_eq!(entry.event, "episode_deleted");
+    assert_eq!(data(&entry), serde_json::to_value(&old).unwrap());
+    assert_eq!(
+        episodes::get(&bed.store, old.id).await,
+        Err(StoreError::NotFound)
+    );
+    let again = episodes::delete(&bed.store, old.id, change(&who)).await;
+    assert_eq!(again.unwrap_err(), StoreError::NotFound);
+}
+
+async fn a_number_is_unique_within_team_and_season_and_null_is_a_value(bed: Bed) {
+    let who = bed.editor().await;
+    let insert = async |team: Option<&str>, season, number| {
+        let fields = Fields {
+            team: team.map(Into::into),
+            season,
+            ..fields("x", number)
+        };
+        episodes::insert(&bed.store, fields, who.clone(), Origin::default())
+            .await
+            .map(|(episode, _)| episode.id)
+    };
+    let taken = Err(StoreError::Conflict {
+        code: "episode_number_taken",
+    });
+    let all = [
+        (None, None),
+        (None, Some(0)),
+        (None, Some(1)),
+        (Some(""), None),
+        (Some("a"), None),
+        (Some("a"), Some(1)),
+        (Some("b"), Some(1)),
+    ];
+    for (team, season) in all {
+        assert!(insert(team, season, 1).await.is_ok(), "{team:?} {season:?}");
+    }
+    for (team, season) in all {
+        assert_eq!(insert(team, season, 1).await, taken, "{team:?} {season:?}");
+        assert!(insert(team, season, 2).await.is_ok(), "{team:?} {season:?}");
+    }
+    let id = insert(None, None, 3).await.unwrap();
+    let moved = episodes::replace(&bed.store, id, fields("x", 1), change(&who)).await;
+    assert_eq!(moved.map(|_| id), taken);
+}
+
+async fn a_refused_change_leaves_neither_row_nor_entry(bed: Bed) {
+    let who = bed.editor().await;
+    let before = last(&bed).await;
+    // The row is fine, but the Record does not take its entry.
+    bed.sql("ALTER TABLE record RENAME TO away").await;
+    let failed = episodes::insert(&bed.store, full(), who.clone(), Origin::default()).await;
+    assert!(
+        matches!(failed, Err(StoreError::Unavailable(_))),
+        "{failed:?}"
+    );
+    bed.sql("ALTER TABLE away RENAME TO record").await;
+    let page = episodes::list(&bed.store, &Filter::default(), 10, None)
+        .await
+        .unwrap();
+    assert!(page.rows.is_empty(), "a row without its entry");
+    assert_eq!(last(&bed).await, before, "a number was given away");
+
+    let (_, entry) = episodes::insert(&bed.store, full(), who.clone(), Origin::default())
+        .await
+        .unwrap();
+    assert_eq!(entry.seq, before + 1);
+    // The row is refused: no entry.
+    let taken = episodes::insert(&bed.store, full(), who, Origin::default()).await;
+    assert!(
+        matches!(taken, Err(StoreError::Conflict { .. })),
+        "{taken:?}"
+    );
+    assert_eq!(last(&bed).await, before + 1);
+    assert!(record::verify(&bed.store).await.unwrap().is_sound());
+}
+
+async fn a_list_is_walked_newest_first_without_a_gap_by_cursors_bound_to_their_filters(bed: Bed) {
+    let who = bed.editor().await;
+    let mut made = Vec::new();
+    for number in 0..7 {
+        // Several of one moment: the id decides.
+        if number % 3 == 0 {
+            bed.clock.advance(std::time::Duration::from_micros(1));
+        }
+        let (episode, _) = episodes::insert(
+            &bed.store,
+            fields("x", number),
+            who.clone(),
+            Origin::default(),
+        )
+        .await
+        .unwrap();
+        made.insert(0, episode);
+    }
+    let all = Filter::default();
+    let (mut seen, mut cursor, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let page = episodes::list(&bed.store, &all, 3, cursor.as_deref())
+            .await
+            .unwrap();
+        seen.extend(page.rows);
+        pages += 1;
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, 3);
+    assert_eq!(seen, made);
+
+    let first = episodes::list(&bed.store, &all, 3, None).await.unwrap();
+    let drafts = Filter {
+        status: Some(Status::Draft),
+        ..Filter::default()
+    };
+    for (filter, cursor) in [
+        (&drafts, first.next_cursor.as_deref()),
+        (&all, Some("junk")),
+    ] {
+        let refused = episodes::list(&bed.store, filter, 3, cursor).await;
+        assert!(
+            matches!(
+                refused,
+                Err(StoreError::Invalid {
+                    field: "cursor",
+                    ..
+                })
+            ),
+            "{refused:?}"
+        );
+    }
+}
+
+async fn filters_find_what_they_say_in_any_case_and_any_script(bed: Bed) {
+    let who = bed.editor().await;
+    let insert = async |fields: Fields| {
+        episodes::insert(&bed.store, fields, who.clone(), Origin::default())
+            .await
+            .unwrap()
+            .0
+            .id
+    };
+    let one = insert(full()).await;
+    let two = insert(Fields {
+        description: Some("100% ÄRGER_".into()),
+        ..fields("Other", 1)
+    })
+    .await;
+    let find = async |filter: Filter| -> Vec<Uuid> {
+        let page = episodes::list(&bed.store, &filter, 10, None).await.unwrap();
+        page.rows.into_iter().map(|row| row.id).collect()
+    };
+    let q = |q: &str| Filter {
+        q: Some(q.into()),
+        ..Filter::default()
+    };
+    assert_eq!(find(Filter::default()).await, [two, one]);
+    assert_eq!(find(q("pilot")).await, [one]);
+    assert_eq!(find(q("ä")).await, [two, one]);
+    assert_eq!(find(q("ärger")).await, [two]);
+    assert_eq!(find(q("0%")).await, [two]);
+    assert_eq!(find(q("1%%")).await, [] as [Uuid; 0]);
+    assert_eq!(find(q("ärge__")).await, [] as [Uuid; 0]);
+    let status = Some(Status::InProduction);
+    assert_eq!(
+        find(Filter {
+            status,
+            ..Filter::default()
+        })
+        .await,
+        [one]
+    );
+    let season = Some(2);
+    assert_eq!(
+        find(Filter {
+            season,
+            ..Filter::default()
+        })
+        .await,
+        [one]
+    );
+    let team = Some("north".into());
+    assert_eq!(
+        find(Filter {
+            team,
+            season: Some(1),
+            ..Filter::default()
+        })
+        .await,
+        [] as [Uuid; 0]
+    );
+}
+
+async fn a_nul_is_refused_and_long_searches_find_nothing(bed: Bed) {
+    let who = bed.editor().await;
+    let invalid = |error: &StoreError| matches!(error, StoreError::Invalid { .. });
+    for bad in [
+        fields("a\0b", 1),
+        Fields {
+            team: Some("\0".into()),
+            ..fields("x", 1)
+        },
+        Fields {
+            description: Some("\0".into()),
+            ..fields("x", 1)
+        },
+    ] {
+        let refused =
+            episodes::insert(&bed.store, bad.clone(), who.clone(), Origin::default()).await;
+        assert!(invalid(&refused.unwrap_err()));
+    }
+    let q = |q: String| Filter {
+        q: Some(q),
+        ..Filter::default()
+    };
+    let refused = episodes::list(&bed.store, &q("\0".into()), 10, None).await;
+    assert!(invalid(&refused.unwrap_err()));
+    let page = episodes::list(&bed.store, &q("%".repeat(200_000)), 10, None)
+        .await
+        .unwrap();
+    assert!(page.rows.is_empty());
+}
