@@ -3,7 +3,7 @@
 //! A text packet is one digit and its data; a binary packet is the bytes themselves on a WebSocket, and `b` with base64
 //! in a text. A poll's body joins packets with `\x1e`.
 //!
-//! Decoding is that of npm's `engine.io-parser`, two things apart (see `tests/wire_oracle.rs`): base64 must be base64,
+//! Decoding is that of npm's `engine.io-parser`, two things apart (see `tests/wire_oracle/differences.rs`): base64 must be base64,
 //! where Node skips what it does not know, and an open packet must hold a handshake.
 
 use base64::Engine as _;
@@ -179,5 +179,179 @@ pub fn body_len(frame: &Frame) -> usize {
         2 + payload.div_ceil(3) * 4
     } else {
         1 + payload
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn decode(text: &str) -> Result<Packet, Error> {
+        Packet::decode_text(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    fn handshake() -> Handshake {
+        Handshake {
+            sid: "lv_VI97HAXpY6yYWAAAC".into(),
+            upgrades: vec!["websocket".into()],
+            ping_interval: 25_000,
+            ping_timeout: 20_000,
+            max_payload: 1_000_000,
+        }
+    }
+
+    const OPEN: &str = concat!(
+        r#"0{"sid":"lv_VI97HAXpY6yYWAAAC","upgrades":["websocket"],"#,
+        r#""pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#
+    );
+
+    #[test]
+    fn each_packet_has_one_spelling() {
+        let table = [
+            (OPEN, Packet::Open(handshake())),
+            ("1", Packet::Close),
+            ("2", Packet::Ping("".into())),
+            ("2probe", Packet::Ping(PROBE.into())),
+            ("3", Packet::Pong("".into())),
+            ("3probe", Packet::Pong(PROBE.into())),
+            ("4", Packet::Message("".into())),
+            ("42[\"a\"]", Packet::Message("2[\"a\"]".into())),
+            ("4é😀", Packet::Message("é😀".into())),
+            ("5", Packet::Upgrade),
+            ("6", Packet::Noop),
+        ];
+        for (text, packet) in table {
+            assert_eq!(decode(text).as_ref(), Ok(&packet), "{text}");
+            assert_eq!(packet.encode(), Frame::text(text));
+        }
+        assert_eq!(message("2[]"), Frame::text("42[]"));
+    }
+
+    #[test]
+    fn a_binary_packet_is_bytes_on_a_websocket_and_base64_in_a_text() {
+        let packet = Packet::Binary(Bytes::from_static(&[1, 2, 3, 255]));
+        assert_eq!(
+            Packet::decode_binary(Bytes::from_static(&[1, 2, 3, 255])),
+            packet
+        );
+        assert_eq!(packet.encode(), Frame::binary([1, 2, 3, 255]));
+        for text in ["bAQID/w==", "bAQID/w=", "bAQID/w"] {
+            assert_eq!(decode(text).as_ref(), Ok(&packet), "{text}");
+        }
+        assert_eq!(decode("b"), Ok(Packet::Binary(Bytes::new())));
+    }
+
+    #[test]
+    fn data_that_means_nothing_is_passed_over() {
+        assert_eq!(decode("1x"), Ok(Packet::Close));
+        assert_eq!(decode("5x"), Ok(Packet::Upgrade));
+        assert_eq!(decode("6x"), Ok(Packet::Noop));
+    }
+
+    #[test]
+    fn what_is_no_packet_is_refused_for_its_own_reason() {
+        let table: [(&[u8], Error); 9] = [
+            (b"", Error::Empty),
+            (b"7", Error::UnknownType('7')),
+            (b"abc", Error::UnknownType('a')),
+            ("é".as_bytes(), Error::UnknownType('é')),
+            (b" 4", Error::UnknownType(' ')),
+            (b"4\xff", Error::NotUtf8),
+            (b"bA", Error::BadBase64),
+            (b"bAA\nAA", Error::BadBase64),
+            (b"0{}", Error::BadHandshake),
+        ];
+        for (bytes, error) in table {
+            assert_eq!(
+                Packet::decode_text(Bytes::from_static(bytes)),
+                Err(error),
+                "{bytes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_message_is_a_slice_of_what_was_received() {
+        let received = Bytes::from_static(b"4hello");
+        let Ok(Packet::Message(text)) = Packet::decode_text(received.clone()) else {
+            panic!("a message");
+        };
+        assert_eq!(text.as_ptr(), received[1..].as_ptr());
+    }
+
+    #[test]
+    fn a_body_joins_packets_with_a_separator() {
+        let frames = [
+            Frame::text("4a"),
+            Frame::binary([1, 2, 3, 4]),
+            Frame::text("2"),
+        ];
+        let written = body(&frames);
+        assert_eq!(written, "4a\u{1e}bAQIDBA==\u{1e}2");
+        assert_eq!(
+            written.len() + 1,
+            frames.iter().map(body_len).sum::<usize>()
+        );
+        assert_eq!(
+            decode_body(&written, 3),
+            Ok(vec![
+                Packet::Message("a".into()),
+                Packet::Binary(Bytes::from_static(&[1, 2, 3, 4])),
+                Packet::Ping("".into()),
+            ])
+        );
+        assert_eq!(body([]), "");
+    }
+
+    #[test]
+    fn one_bad_packet_or_one_too_many_spoils_a_body() {
+        let table = [
+            ("", 8, Error::Empty),
+            ("4a\u{1e}", 8, Error::Empty),
+            ("\u{1e}4a", 8, Error::Empty),
+            ("4a\u{1e}x", 8, Error::UnknownType('x')),
+            ("4a\u{1e}4b\u{1e}4c", 2, Error::TooManyPackets { limit: 2 }),
+        ];
+        for (text, limit, error) in table {
+            assert_eq!(
+                decode_body(&Bytes::from(text), limit),
+                Err(error),
+                "{text:?}"
+            );
+        }
+    }
+
+    fn packets() -> impl Strategy<Value = Packet> {
+        let text = "[^\u{1e}]{0,24}";
+        prop_oneof![
+            Just(Packet::Open(handshake())),
+            Just(Packet::Close),
+            text.prop_map(|text| Packet::Ping(text.into())),
+            text.prop_map(|text| Packet::Pong(text.into())),
+            text.prop_map(|text| Packet::Message(text.into())),
+            prop::collection::vec(any::<u8>(), 0..64)
+                .prop_map(|bytes| Packet::Binary(bytes.into())),
+            Just(Packet::Upgrade),
+            Just(Packet::Noop),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(packets in prop::collection::vec(packets(), 1..9)) {
+            let frames: Vec<_> = packets.iter().map(Packet::encode).collect();
+            let mut read = Vec::new();
+            for frame in &frames {
+                read.push(if frame.is_binary() {
+                    Packet::decode_binary(frame.payload())
+                } else {
+                    Packet::decode_text(frame.payload()).unwrap()
+                });
+            }
+            prop_assert_eq!(&read, &packets);
+            prop_assert_eq!(decode_body(&body(&frames), 8), Ok(packets));
+        }
     }
 }

@@ -99,3 +99,77 @@ fn again(packet: &Packet) -> Packet {
 fn normal(packet: &Packet) -> String {
     format!("{packet:?}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use rand::rngs::StdRng;
+    use rand::{RngExt as _, SeedableRng as _};
+
+    const MUTATIONS: usize = 1_000;
+
+    /// Every seed of a fuzz target, and as many mutations of each, through the function that the target calls.
+    fn run(target: &str, entry: fn(&[u8])) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../fuzz/seeds")
+            .join(target);
+        let mut seeds: Vec<_> = fs::read_dir(&folder)
+            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+            .map(|file| file.unwrap().path())
+            .collect();
+        seeds.sort(); // the order of a folder is not the same everywhere, and the mutations depend on it
+        let seeds: Vec<_> = seeds.iter().map(|path| fs::read(path).unwrap()).collect();
+        assert!(seeds.len() >= 10, "{target} has only {} seeds", seeds.len());
+
+        let mut random = StdRng::seed_from_u64(1);
+        for seed in &seeds {
+            entry(seed);
+            for _ in 0..MUTATIONS {
+                entry(&mutated(&mut random, seed, &seeds));
+            }
+        }
+        println!(
+            "{target}: {} seeds, {} mutations",
+            seeds.len(),
+            seeds.len() * MUTATIONS
+        );
+    }
+
+    fn mutated(random: &mut StdRng, seed: &[u8], seeds: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = seed.to_vec();
+        for _ in 0..random.random_range(1..5) {
+            let at = random.random_range(0..=bytes.len());
+            match random.random_range(0..6) {
+                0 => bytes.truncate(at),
+                1 if at < bytes.len() => bytes[at] ^= 1 << random.random_range(0..8),
+                2 if at < bytes.len() => drop(bytes.remove(at)),
+                3 => {
+                    // A piece of another seed, spliced in.
+                    let other = &seeds[random.random_range(0..seeds.len())];
+                    let from = random.random_range(0..=other.len());
+                    let to = random.random_range(from..=other.len());
+                    bytes.splice(at..at, other[from..to].iter().copied());
+                }
+                _ => bytes.insert(at, random.random()),
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn no_body_of_a_poll_breaks_a_promise() {
+        run("engineio", super::engineio);
+    }
+
+    #[test]
+    fn no_socketio_messages_break_a_promise() {
+        run("socketio", super::socketio);
+    }
+
+    #[test]
+    fn no_plain_request_breaks_a_promise() {
+        run("plain", super::plain);
+    }
+}

@@ -7,11 +7,15 @@
 //! and the `{"_placeholder":true,"num":0}` that point to them stay in place.
 //!
 //! What npm's `socket.io-parser` refuses is refused here. The few things that are refused here alone are listed, with
-//! the reason, in `actors/tests/wire_oracle.rs`.
+//! the reason, in `actors/tests/wire_oracle/differences.rs`.
 
 mod decode;
 mod encode;
 mod placeholder;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
