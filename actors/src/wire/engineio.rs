@@ -1,10 +1,11 @@
 //! Engine.IO 4: the packets below Socket.IO, and the body of a long poll.
 //!
-//! A text packet is one digit and its data; a binary packet is the bytes themselves on a WebSocket, and `b` with base64
-//! in a text. A poll's body joins packets with `\x1e`.
+//! A text packet is one digit and its data; a binary packet is the bytes themselves on a WebSocket,
+//! and `b` with base64 in a text. A poll's body joins packets with `\x1e`.
 //!
-//! Decoding is that of npm's `engine.io-parser`, two things apart (see `tests/wire_oracle/differences.rs`): base64 must be base64,
-//! where Node skips what it does not know, and an open packet must hold a handshake.
+//! Decoding is that of npm's `engine.io-parser`, two things apart (see
+//! `tests/wire_oracle/differences.rs`): base64 must be base64, where Node skips what it does not
+//! know, and an open packet must hold a handshake.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -83,7 +84,8 @@ impl Packet {
     pub fn decode_text(message: Bytes) -> Result<Self, Error> {
         let text = ByteString::try_from(message).map_err(|_| Error::NotUtf8)?;
         let kind = text.chars().next().ok_or(Error::Empty)?;
-        // A slice of the message, not a copy. Called only where the type is known to be one byte long.
+        // A slice of the message, not a copy. Called only where the type is known to be one byte
+        // long.
         let data = || text.slice_ref(&text[1..]);
         Ok(match kind {
             '0' => Packet::Open(serde_json::from_str(&text[1..]).map_err(|_| Error::BadHandshake)?),
@@ -142,7 +144,8 @@ fn typed(kind: char, data: &str) -> Frame {
     text.finish()
 }
 
-/// Reads the body of a poll, at most `max_packets` of them. All or nothing: one bad packet spoils the body.
+/// Reads the body of a poll, at most `max_packets` of them. All or nothing: one bad packet spoils
+/// the body.
 pub fn decode_body(body: &Bytes, max_packets: usize) -> Result<Vec<Packet>, Error> {
     let mut packets = Vec::new();
     for part in body.split(|byte| *byte == SEPARATOR) {

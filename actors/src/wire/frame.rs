@@ -1,12 +1,12 @@
 //! One outgoing message, encoded once and shared by every connection that gets it.
 //!
-//! A [`Frame`] holds the bytes as a WebSocket writes them: the header of an unmasked frame (RFC 6455, 5.2), then the
-//! payload. A WebSocket writes it as it is; polling and Server-Sent Events slice the payload off. Neither copies, and a
-//! clone is a reference count.
+//! A [`Frame`] holds the bytes as a WebSocket writes them: the header of an unmasked frame (RFC
+//! 6455, 5.2), then the payload. A WebSocket writes it as it is; polling and Server-Sent Events
+//! slice the payload off. Neither copies, and a clone is a reference count.
 
 use std::fmt;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 
 /// FIN, and the opcode of a text message.
 const TEXT: u8 = 0x81;
@@ -92,8 +92,8 @@ impl PartialEq for Frame {
 
 impl Eq for Frame {}
 
-/// A text message while it is being written: room for the header is kept in front, so that [`finish`](Self::finish)
-/// moves nothing.
+/// A text message while it is being written: room for the header is kept in front, so that
+/// [`finish`](Self::finish) moves nothing.
 pub struct TextFrame {
     buffer: BytesMut,
 }
@@ -113,11 +113,11 @@ impl TextFrame {
         self.push_str(character.encode_utf8(&mut [0; 4]));
     }
 
-    /// Writes `value` as JSON. For values whose serialisation cannot fail: strings, numbers, plain structs of them.
+    /// Writes `value` as JSON. For values whose serialisation cannot fail: strings, numbers, plain
+    /// structs of them.
     pub(crate) fn push_json(&mut self, value: &(impl serde::Serialize + ?Sized)) {
-        let json = serde_json::to_string(value)
+        serde_json::to_writer((&mut self.buffer).writer(), value)
             .expect("strings, numbers and plain structs of them serialise");
-        self.push_str(&json);
     }
 
     pub fn finish(self) -> Frame {

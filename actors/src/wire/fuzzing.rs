@@ -1,4 +1,5 @@
-//! What the fuzzer calls, and the tests with it: one function for each format, any bytes, and what must hold of them.
+//! What the fuzzer calls, and the tests with it: one function for each format, any bytes, and what
+//! must hold of them.
 //!
 //! A function here panics when the codec breaks a promise; refusing the bytes is not breaking one.
 
@@ -24,8 +25,8 @@ pub fn engineio(input: &[u8]) {
     assert_eq!(engineio::decode_body(&written, MAX_PACKETS), Ok(packets));
 }
 
-/// The messages of one connection, separated by zero bytes; the first byte of each tells text from binary. A packet
-/// that is read is within the limits, can be written, and is read again the same.
+/// The messages of one connection, separated by zero bytes; the first byte of each tells text from
+/// binary. A packet that is read is within the limits, can be written, and is read again the same.
 pub fn socketio(input: &[u8]) {
     let limits = Limits {
         attachments: 4,
@@ -110,7 +111,8 @@ mod tests {
 
     const MUTATIONS: usize = 1_000;
 
-    /// Every seed of a fuzz target, and as many mutations of each, through the function that the target calls.
+    /// Every seed of a fuzz target, and as many mutations of each, through the function that the
+    /// target calls.
     fn run(target: &str, entry: fn(&[u8])) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../fuzz/seeds")

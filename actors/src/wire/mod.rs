@@ -1,7 +1,8 @@
 //! Bytes to packets and back: the wire formats, pure.
 //!
-//! Nothing here does I/O, waits, or knows an actor or Callboard itself; every function is a value in and a value out,
-//! so that tables of bytes, a fuzzer and the reference decoders of npm can be held against it.
+//! Nothing here does I/O, waits, or knows an actor or Callboard itself; every function is a value
+//! in and a value out, so that tables of bytes, a fuzzer and the reference decoders of npm can be
+//! held against it.
 //!
 //! | file | speaks |
 //! | --- | --- |
@@ -11,8 +12,8 @@
 //! | [`plain`] | JSON over a plain WebSocket: requests with an id, and their answers |
 //! | [`sse`] | Server-Sent Events |
 //!
-//! What comes in is decoded strictly and within limits that the caller states; what is refused is refused with an error
-//! that says why, never with a panic. What goes out is a [`Frame`], finished.
+//! What comes in is decoded strictly and within limits that the caller states; what is refused is
+//! refused with an error that says why, never with a panic. What goes out is a [`Frame`], finished.
 
 pub mod engineio;
 pub mod frame;

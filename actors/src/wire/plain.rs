@@ -1,7 +1,8 @@
 //! JSON over a plain WebSocket, for clients without a library: `{"id":1,"type":"join",…}` asks,
 //! `{"id":1,"ok":true,…}` answers.
 //!
-//! What a request holds beyond `id` and `type`, and what an answer holds beyond `id`, is the application's.
+//! What a request holds beyond `id` and `type`, and what an answer holds beyond `id`, is the
+//! application's.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -137,7 +138,9 @@ mod tests {
 
     #[test]
     fn what_is_no_request_is_refused_for_its_own_reason() {
-        let long_id = format!(r#"{{"id":"{}","type":"a"}}"#, "x".repeat(ID_MAX));
+        let with_id = |len: usize| format!(r#"{{"id":"{}","type":"a"}}"#, "x".repeat(len - 2));
+        assert!(decode(&with_id(ID_MAX)).is_ok());
+        let long_id = with_id(ID_MAX + 1);
         let table = [
             ("", Error::NotAnObject),
             ("hello", Error::NotAnObject),

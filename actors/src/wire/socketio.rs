@@ -1,13 +1,15 @@
 //! Socket.IO 5: packets, their binary attachments, and the limits on both.
 //!
-//! [`Reassembler`] takes the messages of one connection, text and binary, and yields whole packets; [`event`],
-//! [`ack`], [`connect`] and their like write packets as the frames of a transport, the Engine.IO prefix included, in one go.
+//! [`Reassembler`] takes the messages of one connection, text and binary, and yields whole packets;
+//! [`event`], [`ack`], [`connect`] and their like write packets as the frames of a transport, the
+//! Engine.IO prefix included, in one go.
 //!
-//! JSON is kept as it was spelt (key order, numbers, escapes): an echo is the same text. Attachments stay beside it,
-//! and the `{"_placeholder":true,"num":0}` that point to them stay in place.
+//! JSON is kept as it was spelt (key order, numbers, escapes): an echo is the same text.
+//! Attachments stay beside it, and the `{"_placeholder":true,"num":0}` that point to them stay in
+//! place.
 //!
-//! What npm's `socket.io-parser` refuses is refused here. The few things that are refused here alone are listed, with
-//! the reason, in `actors/tests/wire_oracle/differences.rs`.
+//! What npm's `socket.io-parser` refuses is refused here. The few things that are refused here
+//! alone are listed, with the reason, in `actors/tests/wire_oracle/differences.rs`.
 
 mod decode;
 mod encode;

@@ -1,15 +1,16 @@
 //! Server-Sent Events: one block for each event, ended by an empty line.
 //!
-//! A block is a [`Frame`] whose payload is what the stream writes, so that events wait in the same queues as those of
-//! the other transports. Whatever the text holds, it stays in its field: a line break in `data` begins a new `data:`
-//! line, and in a name or a comment it becomes a space.
+//! A block is a [`Frame`] whose payload is what the stream writes, so that events wait in the same
+//! queues as those of the other transports. Whatever the text holds, it stays in its field: a line
+//! break in `data` begins a new `data:` line, and in a name or a comment it becomes a space.
 
 use super::frame::{Frame, TextFrame};
 
 /// The media type of the stream.
 pub const CONTENT_TYPE: &str = "text/event-stream";
 
-/// One event. `id` only where a client may resume from it: a client keeps the last id that it was given.
+/// One event. `id` only where a client may resume from it: a client keeps the last id that it was
+/// given.
 pub fn event(id: Option<u64>, name: &str, data: &str) -> Frame {
     let mut text = TextFrame::with_capacity(48 + name.len() + data.len());
     if let Some(id) = id {

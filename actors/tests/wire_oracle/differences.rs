@@ -1,7 +1,7 @@
 //! What we refuse and the reference accepts: the whole list, with the reason for each.
 //!
-//! An entry excuses a case only if our error is the entry's and what the entry says is seen in the case itself, or in
-//! what the reference made of it.
+//! An entry excuses a case only if our error is the entry's and what the entry says is seen in the
+//! case itself, or in what the reference made of it.
 
 use callboard_actors::wire::{engineio, socketio};
 use serde_json::Value;
@@ -42,13 +42,16 @@ const WHITE_SPACE_AS_ID: &str = "white space in an ack id";
 const INEXACT_ID: &str = "an ack id that JavaScript cannot hold";
 /// An ack that answers nothing.
 const ACK_WITHOUT_ID: &str = "an ack without an id";
-/// A number as an event's name, or half a surrogate pair in it: no Rust string, and no event of anybody's.
+/// A number as an event's name, or half a surrogate pair in it: no Rust string, and no event of
+/// anybody's.
 const NAME_IS_NO_TEXT: &str = "an event name that is no text";
-/// A packet separator in a namespace would split the answer in two over polling; the others spoil logs.
+/// A packet separator in a namespace would split the answer in two over polling; the others spoil
+/// logs.
 const CONTROL_IN_NAMESPACE: &str = "a control character in a namespace";
 /// `0.5` is an attachment that is `undefined` to the reference; `0e0`, `1.0` are spelt by no encoder.
 const NUM_BY_COERCION: &str = "a placeholder whose num is no plain number";
-/// The reference looks at a payload and its placeholders when the last attachment has come; we before the first is kept.
+/// The reference looks at a payload and its placeholders when the last attachment has come; we
+/// before the first is kept.
 const AT_ONCE: &str = "a binary packet refused before its attachments";
 
 /// The difference that explains why we refuse this case and the reference does not.

@@ -1,4 +1,5 @@
-//! Cases from a seed: valid packets, the same with a few characters changed, and noise from the same alphabet.
+//! Cases from a seed: valid packets, the same with a few characters changed, and noise from the
+//! same alphabet.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -23,7 +24,8 @@ pub enum Message {
     Binary(Vec<u8>),
 }
 
-/// Pieces that mutations put in: all that means something to one of the grammars, and its near relatives.
+/// Pieces that mutations put in: all that means something to one of the grammars, and its near
+/// relatives.
 const ALPHABET: [&str; 44] = [
     "0",
     "1",
@@ -252,7 +254,8 @@ impl Generator {
 
     fn object(&mut self, depth: u32, attachments: usize) -> String {
         let members = self.random.random_range(0..4);
-        // Each key once: the reference keeps the last of two, and never looks at what the first held.
+        // Each key once: the reference keeps the last of two, and never looks at what the first
+        // held.
         let members: Vec<_> = (0..members)
             .map(|index| {
                 let key = self.pick(&["a", "z", "1", "é", "num", "_placeholder", "tok\\u0065n"]);

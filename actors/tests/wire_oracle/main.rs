@@ -1,9 +1,11 @@
-//! The codecs of `wire/` against npm's `engine.io-parser` and `socket.io-parser`, on generated packets.
+//! The codecs of `wire/` against npm's `engine.io-parser` and `socket.io-parser`, on generated
+//! packets.
 //!
-//! For each case, four things are held against each other: what we say of it (accepted, waiting for attachments,
-//! refused) and what the reference says; the content that each read; what the reference reads of our encoding of it;
-//! what we read of the reference's encoding of it. Where we refuse what the reference accepts, the reason must be one
-//! of those in `differences.rs`, and true of the case. Never may we accept what the reference refuses.
+//! For each case, four things are held against each other: what we say of it (accepted, waiting for
+//! attachments, refused) and what the reference says; the content that each read; what the
+//! reference reads of our encoding of it; what we read of the reference's encoding of it. Where we
+//! refuse what the reference accepts, the reason must be one of those in `differences.rs`, and true
+//! of the case. Never may we accept what the reference refuses.
 //!
 //! `WIRE_ORACLE_SEED` chooses other cases than the usual ones.
 
@@ -30,7 +32,8 @@ struct Counts {
     refused: usize,
     /// Packets whose content was compared value by value.
     contents: usize,
-    /// Packets that hold JSON which Rust has no value for (a lone surrogate, 1e999): compared in the reference alone.
+    /// Packets that hold JSON which Rust has no value for (a lone surrogate, 1e999): compared in
+    /// the reference alone.
     contents_by_echo: usize,
     echoes: usize,
     returns: usize,

@@ -192,8 +192,8 @@ fn fill(value: &mut Value, attachments: &[Bytes]) {
     }
 }
 
-/// Leaves out what has no meaning: the id of a packet that is not answered, the data of an Engine.IO packet that has
-/// none, the spelling of a number.
+/// Leaves out what has no meaning: the id of a packet that is not answered, the data of an
+/// Engine.IO packet that has none, the spelling of a number.
 pub fn normal(packet: &Value) -> Value {
     let mut packet = packet.clone();
     let members = packet.as_object_mut().expect("a packet is an object");
@@ -213,7 +213,8 @@ pub fn normal(packet: &Value) -> Value {
     packet
 }
 
-/// Twelve digits of a number: the last ones of seventeen are not serde_json's strength, and raw JSON keeps them anyway.
+/// Twelve digits of a number: the last ones of seventeen are not serde_json's strength, and raw
+/// JSON keeps them anyway.
 fn floats(value: &mut Value) {
     match value {
         Value::Number(number) => {

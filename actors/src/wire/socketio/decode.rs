@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 
 use super::{MAIN_NAMESPACE, Packet, Payload, RESERVED_EVENTS, placeholder};
 
-/// The largest ack id: beyond it a JavaScript client would be answered under another number than it asked with.
+/// The largest ack id: beyond it a JavaScript client would be answered under another number than it
+/// asked with.
 const ACK_ID_MAX: u64 = (1 << 53) - 1;
 
 /// How much one packet may be. What is above is refused before it is kept.
@@ -107,7 +108,8 @@ impl Reassembler {
         }
     }
 
-    /// Whether attachments are due: how long a connection may take over them is its session's business.
+    /// Whether attachments are due: how long a connection may take over them is its session's
+    /// business.
     pub fn is_waiting(&self) -> bool {
         self.pending.is_some()
     }
@@ -171,7 +173,8 @@ fn decode(message: &str, limits: &Limits) -> Result<(Packet, usize), Error> {
     let json = (!rest.is_empty()).then_some(rest);
 
     let packet = match kind {
-        // An id means nothing on the first two and on a connect error; it is passed over, as the reference does.
+        // An id means nothing on the first two and on a connect error; it is passed over, as the
+        // reference does.
         '0' => Packet::Connect {
             namespace,
             auth: json

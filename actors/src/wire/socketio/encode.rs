@@ -1,4 +1,5 @@
-//! Packets to frames. Every text begins with `4`, Engine.IO's word for a message, so that a frame is built in one go.
+//! Packets to frames. Every text begins with `4`, Engine.IO's word for a message, so that a frame
+//! is built in one go.
 
 use std::borrow::Borrow;
 use std::fmt::Write as _;
@@ -12,7 +13,8 @@ use crate::wire::frame::{Frame, TextFrame};
 /// What the prefix of a packet takes at most: `4`, the type, the attachments, commas, an ack id.
 const PREFIX: usize = 48;
 
-/// The answer that grants a namespace: `40/ns,{"sid":"…","pid":"…"}`. `pid` only where a connection can be recovered.
+/// The answer that grants a namespace: `40/ns,{"sid":"…","pid":"…"}`. `pid` only where a connection
+/// can be recovered.
 pub fn connect(namespace: &str, sid: &str, pid: Option<&str>) -> Frame {
     let mut text = start(
         '0',
@@ -158,7 +160,8 @@ fn text(
     text.finish()
 }
 
-/// Everything before the JSON: `4`, the type, `2-` for two attachments, `/ns,` unless it is `/`, the ack id.
+/// Everything before the JSON: `4`, the type, `2-` for two attachments, `/ns,` unless it is `/`,
+/// the ack id.
 fn start(
     kind: char,
     attachments: usize,

@@ -1,13 +1,15 @@
 //! Whether the placeholders in a JSON value point to attachments that are there.
 //!
-//! The value is known to be JSON. It is walked token by token, with a stack of its own instead of recursion, so that
-//! its depth is bounded by its length and nothing else, and nothing of it is copied.
+//! The value is known to be JSON. It is walked token by token, with a stack of its own instead of
+//! recursion, so that its depth is bounded by its length and nothing else, and nothing of it is
+//! copied.
 
 use serde_json::value::RawValue;
 
 /// Every object whose `_placeholder` is `true` has a `num` below `attachments`.
 ///
-/// What is inside such an object does not count, and of a repeated key the last: as the reference has it.
+/// What is inside such an object does not count, and of a repeated key the last: as the reference
+/// has it.
 pub(super) fn all_valid(value: &RawValue, attachments: usize) -> bool {
     let json = value.get();
     // Most arguments hold none at all. An escaped spelling of the key needs a backslash.

@@ -354,6 +354,9 @@ fn a_placeholder_points_to_an_attachment_that_is_there() {
         ("\"{\\\"_placeholder\\\":true,\\\"num\\\":2}\"", true),
         ("{\"a\":\"_placeholder\",\"num\":2,\"b\":true}", true),
         ("[\"_placeholder\",true,\"num\",2]", true),
+        ("{\"x\":\"\\\"\",\"_placeholder\":true,\"num\":2}", false),
+        ("{\"x\":\"\\\\\",\"_placeholder\":true,\"num\":2}", false),
+        ("{\"x\":\"\\\",\\\"_placeholder\\\":true\",\"num\":2}", true),
         ("{\"_placeholder\":true,\"num\":01}", false),
     ];
     for (json, valid) in table {
