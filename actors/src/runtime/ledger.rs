@@ -75,6 +75,7 @@ struct Book {
     rows: RwLock<Vec<Arc<Row>>>,
     next_id: AtomicU64,
     faults: AtomicBool,
+    closing: AtomicBool,
     on_restart: RwLock<Option<OnRestart>>,
 }
 
@@ -86,6 +87,7 @@ impl Ledger {
             rows: RwLock::default(),
             next_id: AtomicU64::new(1),
             faults: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             on_restart: RwLock::default(),
         }))
     }
@@ -149,6 +151,15 @@ impl Ledger {
             .filter(|gauge| !gauge.is_closed())
             .map(|gauge| gauge.set_fault(how))
             .count()
+    }
+
+    /// The server shuts down: an actor that stops itself from here on stays stopped, the permanent ones too.
+    pub fn close(&self) {
+        self.0.closing.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.0.closing.load(Ordering::Acquire)
     }
 
     pub(super) fn open(&self, spec: Spec) -> Arc<Gauge> {

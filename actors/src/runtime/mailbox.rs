@@ -1,7 +1,7 @@
 //! The way to an actor: bounded over all senders, counted, never blocking.
 //!
-//! [`Mailbox`] reaches an actor and keeps it alive: when the last one is dropped, the actor ends. [`WeakMailbox`] does not
-//! keep it alive. [`Teller`] takes one kind of message and hides who receives it, so that one actor need not know another.
+//! [`Mailbox`] reaches an actor and keeps it alive: see [`super::Restart`] for how it ends. [`WeakMailbox`] does not keep it
+//! alive. [`Teller`] takes one kind of message and hides who receives it, so that one actor need not know another.
 
 use std::fmt;
 use std::future::Future;
@@ -236,6 +236,15 @@ impl<A: Actor<Context = Context<A>>> WeakMailbox<A> {
 impl<A: Actor> Clone for WeakMailbox<A> {
     fn clone(&self) -> Self {
         Self(Weak::clone(&self.0))
+    }
+}
+
+impl<A: Actor> fmt::Debug for WeakMailbox<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.upgrade() {
+            Some(slot) => write!(f, "Weak{:?}", Mailbox(slot)),
+            None => f.write_str("WeakMailbox(gone)"),
+        }
     }
 }
 

@@ -55,10 +55,14 @@ pub use mailbox::{AskError, Mailbox, Rejected, Teller, WeakMailbox};
 pub use signal::Signal;
 pub use supervisor::{supervise, supervise_here};
 
-/// When an actor is started again. Whatever its policy, an actor ends when its last [`Mailbox`] is dropped.
+/// When an actor is started again.
+///
+/// Whatever its policy, an actor ends when nobody holds a [`Mailbox`] of it any more and it has nothing left to do: its queue
+/// is empty and none of its futures runs. An interval or a stream counts as something to do, as in actix: an actor that has
+/// one ends by `ctx.stop()`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restart {
-    /// After a panic, and after it stopped itself.
+    /// After a panic, and after it stopped itself, unless the server shuts down ([`Ledger::close`]).
     Permanent,
     /// After a panic. `ctx.stop()` is its normal end.
     Transient,

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use actix::dev::ContextFut;
 use actix::dev::channel::{AddressReceiver, channel};
-use actix::{Actor, ActorContext, Addr, Supervised};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Supervised};
 
 use super::clock::Sleep;
 use super::context::{Context, Hand};
@@ -284,14 +284,18 @@ where
     fn ends_for_good(&mut self) -> bool {
         match self.life.gauge.spec.restart {
             Restart::Temporary | Restart::Transient => true,
-            Restart::Permanent => self
-                .stage
-                .as_mut()
-                .is_none_or(|stage| stage.ctx().mailbox().is_none()),
+            Restart::Permanent => self.life.ledger.is_closing() || self.is_unreachable(),
         }
     }
 
-    /// `false`: nobody can reach the actor any more.
+    /// Whether nobody holds a mailbox of the actor any more.
+    fn is_unreachable(&mut self) -> bool {
+        self.stage
+            .as_mut()
+            .is_none_or(|stage| stage.ctx().mailbox().is_none())
+    }
+
+    /// `false`: there is nothing to restart for; nobody can reach the actor any more, and nothing waits.
     fn restart_or_wait(&mut self) -> bool {
         let clock = self.life.ledger.clock();
         let wait = self.intensity.failed(clock.monotonic());
@@ -309,9 +313,13 @@ where
     }
 
     fn restart(&mut self) -> bool {
+        let waiting = self.life.gauge.read().waiting;
         let Some(stage) = &mut self.stage else {
             return false;
         };
+        // Without any address `ContextFut::restart` refuses. What is queued is worked off all the same: for that moment the
+        // actor knows itself.
+        let _address = (waiting > 0).then(|| stage.ctx().address());
         // Drops the futures that the actor left behind, and calls `restarting`: either may panic.
         let restarted = catch_unwind(AssertUnwindSafe(|| stage.restart()));
         match restarted {

@@ -102,6 +102,74 @@ fn stopping_itself_ends_a_transient_actor_and_restarts_a_permanent_one() {
         assert_eq!(diary.notes(), [1]);
         assert_eq!(diary.count(Seen::Started), 2);
         assert_eq!(account(&ledger).restarts, 1);
+
+        ledger.close();
+        permanent.tell(Stop).unwrap();
+        settle().await;
+        assert!(permanent.is_closed(), "the server shuts down");
+        assert_eq!(account(&ledger).restarts, 1);
+    });
+}
+
+#[test]
+fn a_panic_after_the_last_mailbox_is_gone_loses_nothing_that_was_queued() {
+    in_system(async {
+        let (ledger, _clock) = stage();
+        let (mailbox, diary, ended) = probe(&ledger, Restart::Transient, 64);
+        mailbox.tell(Note(1)).unwrap();
+        mailbox.tell(PoisonHandler).unwrap();
+        mailbox.tell(Note(2)).unwrap();
+        mailbox.tell(PoisonHandler).unwrap();
+        drop(mailbox);
+        ended.wait().await;
+        settle().await;
+        assert_eq!(diary.notes(), [1, 2]);
+        let account = account(&ledger);
+        assert_eq!(
+            (account.restarts, account.lost),
+            (1, 2),
+            "the last one is not worth it"
+        );
+    });
+}
+
+/// Has an interval.
+struct Clockwork(Signal<u64>);
+
+impl actix::Actor for Clockwork {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let mut ticks = 0;
+        ctx.every(std::time::Duration::from_secs(1), move |clockwork, ctx| {
+            ticks += 1;
+            clockwork.0.raise(ticks);
+            if ticks == 3 {
+                actix::ActorContext::stop(ctx);
+            }
+        });
+    }
+}
+
+impl actix::Supervised for Clockwork {}
+
+#[test]
+fn an_actor_with_an_interval_lives_on_unknown_until_it_stops_itself() {
+    in_system(async {
+        let (ledger, clock) = stage();
+        let ticked = Signal::armed();
+        let spec = Spec {
+            name: "Clockwork",
+            capacity: 1,
+            restart: Restart::Permanent,
+        };
+        drop(supervise_here(spec, &ledger, |_| Clockwork(ticked.clone())));
+        clock.wind(std::time::Duration::from_secs(10)).await;
+        assert_eq!(ticked.taken(), Some(1));
+        assert_eq!(ticked.taken(), Some(2));
+        assert_eq!(ticked.taken(), Some(3));
+        assert_eq!(ticked.taken(), None);
+        assert_eq!(ledger.row("Clockwork").unwrap().instances, 0);
     });
 }
 
