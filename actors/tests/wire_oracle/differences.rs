@@ -23,6 +23,7 @@ pub const NAMES: &[&str] = &[
     NAME_IS_NO_TEXT,
     CONTROL_IN_NAMESPACE,
     NUM_BY_COERCION,
+    REPEATED_KEY,
     AT_ONCE,
 ];
 
@@ -30,7 +31,7 @@ pub const NAMES: &[&str] = &[
 const LENIENT_BASE64: &str = "base64 that is none";
 /// An open packet goes from a server to a client, and holds a handshake.
 const NO_HANDSHAKE: &str = "an open packet without a handshake";
-/// Packets in a body, length of a namespace, arguments: the reference has no limit on these.
+/// Packets in a body, length of a namespace, arguments, bytes: the reference has no limit on these.
 const LIMITS: &str = "a limit";
 /// `Number(" ")` and `Number("")` are 0: white space, or nothing, is a CONNECT to the reference.
 const TYPE_BY_COERCION: &str = "white space as a packet type";
@@ -50,6 +51,8 @@ const NAME_IS_NO_TEXT: &str = "an event name that is no text";
 const CONTROL_IN_NAMESPACE: &str = "a control character in a namespace";
 /// `0.5` is an attachment that is `undefined` to the reference; `0e0`, `1.0` are spelt by no encoder.
 const NUM_BY_COERCION: &str = "a placeholder whose num is no plain number";
+/// JavaScript drops the first of two equal keys with all that it held; we have looked at it by then.
+const REPEATED_KEY: &str = "a bad placeholder under a key that is repeated";
 /// The reference looks at a payload and its placeholders when the last attachment has come; we
 /// before the first is kept.
 const AT_ONCE: &str = "a binary packet refused before its attachments";
@@ -162,6 +165,7 @@ fn socket(error: &socketio::Error, case: &Case, theirs: &Answer) -> Option<(&'st
                     .is_some_and(|args| args.len() > *limit)
             }),
         ),
+        Error::BadPlaceholder if any_text(&repeats_a_key) => (REPEATED_KEY, true),
         Error::BadPlaceholder => (
             NUM_BY_COERCION,
             any_text(&|text| text.contains("placeholder") && has_odd_num(text)),
@@ -179,6 +183,20 @@ fn head(text: &str) -> &str {
     };
     let end = after_namespace.find(['[', '{', '"']);
     &after_namespace[..end.unwrap_or(after_namespace.len())]
+}
+
+/// More keys are written in the payload than are left when it has been read.
+fn repeats_a_key(text: &str) -> bool {
+    fn keys(value: &Value) -> usize {
+        match value {
+            Value::Array(elements) => elements.iter().map(keys).sum(),
+            Value::Object(members) => members.len() + members.values().map(keys).sum::<usize>(),
+            _ => 0,
+        }
+    }
+    let json = &text[text.find('[').unwrap_or(text.len())..];
+    let dense: String = json.split_whitespace().collect();
+    serde_json::from_str(json).is_ok_and(|value| keys(&value) < dense.matches("\":").count())
 }
 
 /// What JavaScript's `Number` takes for nothing, and so for 0.
