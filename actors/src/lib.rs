@@ -13,9 +13,14 @@
 //! This crate names no SQL, no Redis and no URL; the root crate implements [`ports`] and depends
 //! on this one, never the other way round.
 
+pub mod broadcaster;
+pub mod consumer;
 pub mod model;
 pub mod ports;
+pub mod room;
 pub mod runtime;
 pub mod session;
 pub mod subscriber;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod wire;

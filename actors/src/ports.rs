@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -73,6 +74,12 @@ pub trait Resumes: Send + Sync {
 
     /// These sockets are still connected: keep their rows.
     fn touch(&self, sids: Vec<String>) -> Answer<'_, ()>;
+}
+
+/// What grows old and is removed.
+pub trait Housekeeping: Send + Sync {
+    /// Removes what is past its retention at `now`. Gives the number of rows.
+    fn prune(&self, now: DateTime<Utc>) -> Answer<'_, u64>;
 }
 
 /// Why a token does not let its bearer in.

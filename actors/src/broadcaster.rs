@@ -1,0 +1,640 @@
+//! The `Broadcaster` hands every event to the rooms of its audience: what is recorded in `seq`
+//! order and without a gap, what is true only for the moment in between.
+//!
+//! *Told by* whoever commits a change ([`Announce`], after the commit), by whoever has something
+//! momentary to say ([`Publish`]), and by the sockets as they come and go ([`Enter`], [`Leave`],
+//! [`Depart`]).
+//! *Tells* rooms, which it makes and lets go of, and those that asked to [`Heed`] a kind of event.
+//! *Restart*: with its place, its rooms and the event in hand. A told entry that was lost is read
+//! from the Record, at the next tell or within a second.
+//! *Never* waits for a client. It waits for rooms, which wait for nobody.
+//!
+//! **Order.** A room is an actor of its own, so two events for different rooms could overtake each
+//! other at a socket that is in both, and a socket takes a delivery only if its number is higher
+//! than the last. So events are handed out in phases: those for the same rooms follow each other
+//! freely; when the rooms change, or a member came in, the next event waits until all rooms are
+//! done with what they have. Rooms live on the Broadcaster's thread: that is one turn of it.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use actix::fut::{ActorFuture, ActorFutureExt, wrap_future};
+use actix::{Actor, ActorContext, AsyncContext, Handler, Message, Supervised};
+use uuid::Uuid;
+
+use crate::consumer::{Follower, PAGE, backoff};
+use crate::model::envelope::{Delivery, Envelope, Ephemeral};
+use crate::model::event::Kind;
+use crate::model::record::{Entry, Seq};
+use crate::model::room::Channel;
+use crate::ports::{Record, Unavailable};
+use crate::room::{self, Room, Window};
+use crate::runtime::{Context, Ledger, Mailbox, Restart, Spec, Teller, supervise_here};
+use crate::subscriber::Subscriber;
+
+/// Messages that wait for it: a herd of sockets that all enter at once.
+pub const CAPACITY: usize = 16_384;
+/// Messages on their way to rooms.
+pub const WINDOW: usize = 256;
+/// Recorded entries that wait for their turn; more are read when it comes.
+const AHEAD: usize = 1024;
+/// Momentary events that wait for theirs; more are dropped.
+const MOMENTS: usize = 1024;
+/// Recorded events in a row, while momentary ones wait.
+const IN_A_ROW: u32 = 64;
+/// How often the Record is looked at when nothing was told.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often members are looked for whose end was not told.
+const SWEEP: Duration = Duration::from_secs(60);
+
+// State
+
+pub struct Broadcaster {
+    record: Arc<dyn Record>,
+    ledger: Ledger,
+    follower: Follower,
+    /// The last recorded event that all of its rooms were handed.
+    handed: Seq,
+    moments: VecDeque<Ephemeral>,
+    in_a_row: u32,
+    dropped: u64,
+    /// The event in hand; still here after a panic.
+    outgoing: Option<Outgoing>,
+    tick: u64,
+    window: Arc<Window>,
+    /// The rooms that were handed what is on its way; `None`: whatever comes has to wait for that.
+    phase: Option<Vec<u64>>,
+    rooms: HashMap<Channel, Seat>,
+    next_number: u64,
+    members: HashMap<Uuid, Member>,
+    heeding: Vec<Heed>,
+    unheard: VecDeque<Arc<Entry>>,
+    /// The Record shall be looked at, whatever was told.
+    look: bool,
+    reading: bool,
+    failures: u32,
+}
+
+enum Event {
+    Recorded(Arc<Entry>),
+    Moment(Ephemeral),
+}
+
+struct Outgoing {
+    event: Event,
+    /// Once it is being handed out: to whom yet.
+    handing: Option<(Delivery, Vec<Mailbox<Room>>)>,
+}
+
+/// A room in use.
+struct Seat {
+    number: u64,
+    room: Mailbox<Room>,
+    members: usize,
+}
+
+struct Member {
+    subscriber: Arc<Subscriber>,
+    channels: BTreeSet<Channel>,
+    /// Its line was closed when the last sweep came by.
+    suspect: bool,
+}
+
+// Messages
+
+/// This entry was committed. May come late, twice or not at all.
+#[derive(Clone, Message)]
+#[rtype(result = "()")]
+pub struct Announce(pub Arc<Entry>);
+
+/// Something momentary.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Publish(pub Ephemeral);
+
+/// The subscriber comes into the rooms. Gives the place from which on that holds: every recorded
+/// event after it reaches the subscriber, none up to it does.
+#[derive(Message)]
+#[rtype(result = "Seq")]
+pub struct Enter {
+    pub subscriber: Arc<Subscriber>,
+    pub channels: Vec<Channel>,
+}
+
+/// The subscription (by its key) leaves these rooms. Gives the place up to which it was in them.
+#[derive(Message)]
+#[rtype(result = "Seq")]
+pub struct Leave {
+    pub key: Uuid,
+    pub channels: Vec<Channel>,
+}
+
+/// The subscription ends: it leaves every room.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Depart {
+    pub key: Uuid,
+}
+
+/// Rooms in use and how many subscriptions each has.
+#[derive(Message)]
+#[rtype(result = "Vec<(Channel, usize)>")]
+pub struct Rooms;
+
+/// The `sid`s in a room.
+#[derive(Message)]
+#[rtype(result = "Vec<Arc<str>>")]
+pub struct Members(pub Channel);
+
+/// The place on the Record that was handed out last.
+#[derive(Message)]
+#[rtype(result = "Seq")]
+pub struct Place;
+
+/// From now on `who` is told of each recorded event of this kind, in order and at least once.
+#[derive(Clone, Message)]
+#[rtype(result = "()")]
+pub struct Heed {
+    pub kind: Kind,
+    pub who: Teller<Heard>,
+}
+
+/// News for who heeds.
+#[derive(Clone, Message)]
+#[rtype(result = "()")]
+pub struct Heard(pub Arc<Entry>);
+
+// Life
+
+impl Broadcaster {
+    pub const SPEC: Spec = Spec {
+        name: "Broadcaster",
+        capacity: CAPACITY,
+        restart: Restart::Permanent,
+    };
+
+    /// `head` is the end of the Record: what is older is for those who resume to read.
+    pub fn new(record: Arc<dyn Record>, ledger: Ledger, head: Seq) -> Broadcaster {
+        Broadcaster {
+            record,
+            ledger,
+            follower: Follower::new(head, AHEAD),
+            handed: head,
+            moments: VecDeque::new(),
+            in_a_row: 0,
+            dropped: 0,
+            outgoing: None,
+            tick: 0,
+            window: Arc::default(),
+            phase: None,
+            rooms: HashMap::new(),
+            next_number: 0,
+            members: HashMap::new(),
+            heeding: Vec::new(),
+            unheard: VecDeque::new(),
+            look: true,
+            reading: false,
+            failures: 0,
+        }
+    }
+}
+
+impl Actor for Broadcaster {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.reading = false;
+        self.look = true;
+        ctx.every(LOOK, |broadcaster, ctx| {
+            if ctx.mailbox().is_none() {
+                return ctx.stop();
+            }
+            broadcaster.look = true;
+            broadcaster.tend(ctx);
+        });
+        ctx.every(SWEEP, |broadcaster, ctx| {
+            broadcaster.sweep();
+            broadcaster.tend(ctx);
+        });
+        ctx.spawn(Settled);
+        self.tend(ctx);
+    }
+}
+
+impl Supervised for Broadcaster {}
+
+/// Goes on as soon as the rooms are done with what they had.
+struct Settled;
+
+impl ActorFuture<Broadcaster> for Settled {
+    type Output = ();
+
+    fn poll(
+        self: std::pin::Pin<&mut Self>,
+        broadcaster: &mut Broadcaster,
+        ctx: &mut Context<Broadcaster>,
+        task: &mut std::task::Context<'_>,
+    ) -> Poll<()> {
+        // Registered first: what settles during the work below wakes it again.
+        let _ = broadcaster.window.poll_at_most(0, task);
+        broadcaster.tend(ctx);
+        Poll::Pending
+    }
+}
+
+// Handlers
+
+impl Handler<Announce> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, Announce(entry): Announce, ctx: &mut Context<Self>) {
+        self.follower.offer(entry);
+        self.tend(ctx);
+    }
+}
+
+impl Handler<Publish> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, Publish(event): Publish, ctx: &mut Context<Self>) {
+        self.queue(event);
+        self.tend(ctx);
+    }
+}
+
+impl Handler<Enter> for Broadcaster {
+    type Result = Seq;
+
+    fn handle(&mut self, enter: Enter, ctx: &mut Context<Self>) -> Seq {
+        self.enter(enter.subscriber, enter.channels);
+        let place = self.handed;
+        self.tend(ctx);
+        place
+    }
+}
+
+impl Handler<Leave> for Broadcaster {
+    type Result = Seq;
+
+    fn handle(&mut self, leave: Leave, ctx: &mut Context<Self>) -> Seq {
+        self.leave(leave.key, &leave.channels);
+        let place = self.handed;
+        self.tend(ctx);
+        place
+    }
+}
+
+impl Handler<Depart> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, depart: Depart, ctx: &mut Context<Self>) {
+        self.depart(depart.key);
+        self.tend(ctx);
+    }
+}
+
+impl Handler<Rooms> for Broadcaster {
+    type Result = Vec<(Channel, usize)>;
+
+    fn handle(&mut self, _: Rooms, _: &mut Context<Self>) -> Self::Result {
+        let mut rooms: Vec<_> = self
+            .rooms
+            .iter()
+            .map(|(channel, seat)| (channel.clone(), seat.members))
+            .collect();
+        rooms.sort();
+        rooms
+    }
+}
+
+impl Handler<Members> for Broadcaster {
+    type Result = Vec<Arc<str>>;
+
+    fn handle(&mut self, Members(channel): Members, _: &mut Context<Self>) -> Self::Result {
+        self.members
+            .values()
+            .filter(|member| member.channels.contains(&channel))
+            .map(|member| member.subscriber.sid.clone())
+            .collect()
+    }
+}
+
+impl Handler<Place> for Broadcaster {
+    type Result = Seq;
+
+    fn handle(&mut self, _: Place, _: &mut Context<Self>) -> Seq {
+        self.handed
+    }
+}
+
+impl Handler<Heed> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, heed: Heed, _: &mut Context<Self>) {
+        self.heeding.push(heed);
+    }
+}
+
+// Work
+
+impl Broadcaster {
+    /// Hands out what can be, reads what is missing, and takes no more messages while the rooms
+    /// have as many as they may.
+    fn tend(&mut self, ctx: &mut Context<Self>) {
+        self.hand_out();
+        self.read(ctx);
+        if self.window.flying() >= WINDOW {
+            let window = self.window.clone();
+            ctx.wait(wrap_future(std::future::poll_fn(move |task| {
+                window.poll_at_most(WINDOW / 2, task)
+            })));
+        }
+    }
+
+    fn hand_out(&mut self) {
+        self.let_hear();
+        loop {
+            if self.outgoing.is_none() {
+                self.outgoing = self.choose();
+            }
+            if !self.begin() {
+                return;
+            }
+            let Some(Outgoing { event, handing }) = &mut self.outgoing else {
+                return;
+            };
+            while let Some((delivery, rooms)) = handing
+                && let Some(room) = rooms.last()
+            {
+                let deliver = room::Deliver {
+                    delivery: delivery.clone(),
+                    token: self.window.token(),
+                };
+                if let Err(rejected) = room.tell(deliver) {
+                    // A room holds more than the window lets through.
+                    tracing::error!(%rejected, "a room did not take an event");
+                }
+                rooms.pop();
+            }
+            if let Event::Recorded(entry) = event {
+                self.handed = entry.seq;
+                if self
+                    .heeding
+                    .iter()
+                    .any(|heed| heed.kind.name() == entry.event)
+                {
+                    self.unheard.push_back(entry.clone());
+                }
+            }
+            self.outgoing = None;
+            self.let_hear();
+        }
+    }
+
+    /// The next event: recorded ones first, but momentary ones do not starve.
+    fn choose(&mut self) -> Option<Outgoing> {
+        let starved = self.in_a_row >= IN_A_ROW && !self.moments.is_empty();
+        let recorded = if starved { None } else { self.follower.take() };
+        let event = match recorded {
+            Some(entry) => {
+                self.in_a_row += 1;
+                Event::Recorded(entry)
+            }
+            None => {
+                self.in_a_row = 0;
+                Event::Moment(self.moments.pop_front()?)
+            }
+        };
+        Some(Outgoing {
+            event,
+            handing: None,
+        })
+    }
+
+    /// Whether the event in hand may be handed out now.
+    fn begin(&mut self) -> bool {
+        let Some(outgoing) = &mut self.outgoing else {
+            return false;
+        };
+        if outgoing.handing.is_some() {
+            return true;
+        }
+        let (audience, except) = match &outgoing.event {
+            Event::Recorded(entry) => (&entry.audience, None),
+            Event::Moment(event) => (&event.audience, event.except.clone()),
+        };
+        let mut seats: Vec<_> = audience
+            .iter()
+            .filter_map(|channel| self.rooms.get(channel))
+            .collect();
+        if seats.is_empty() {
+            return true; // nobody is there
+        }
+        seats.sort_by_key(|seat| seat.number);
+        seats.dedup_by_key(|seat| seat.number);
+        let numbers: Vec<_> = seats.iter().map(|seat| seat.number).collect();
+        let flying = self.window.flying();
+        if flying > 0 && (self.phase.as_ref() != Some(&numbers) || flying + seats.len() > WINDOW) {
+            return false;
+        }
+        let envelope = match &outgoing.event {
+            Event::Recorded(entry) => Envelope::recorded(entry),
+            Event::Moment(event) => Envelope::ephemeral(event),
+        };
+        let rooms = seats.iter().map(|seat| seat.room.clone()).collect();
+        self.phase = Some(numbers);
+        self.tick += 1;
+        let delivery = Delivery {
+            tick: self.tick,
+            envelope: Arc::new(envelope),
+            except,
+        };
+        outgoing.handing = Some((delivery, rooms));
+        true
+    }
+
+    fn queue(&mut self, event: Ephemeral) {
+        if self.moments.len() < MOMENTS {
+            self.moments.push_back(event);
+            return;
+        }
+        self.dropped += 1;
+        if self.dropped.is_power_of_two() {
+            tracing::warn!(
+                event = event.event,
+                dropped = self.dropped,
+                "momentary events dropped"
+            );
+        }
+    }
+
+    fn let_hear(&mut self) {
+        while let Some(entry) = self.unheard.front() {
+            let heeding = self.heeding.iter();
+            for heed in heeding.filter(|heed| heed.kind.name() == entry.event) {
+                if heed.who.tell(Heard(entry.clone())).is_err() && self.unheard.len() < AHEAD {
+                    return; // again within a second
+                }
+            }
+            self.unheard.pop_front();
+        }
+    }
+
+    // Members
+
+    fn enter(&mut self, subscriber: Arc<Subscriber>, channels: Vec<Channel>) {
+        // It may be in rooms that have not come as far as those it enters.
+        self.phase = None;
+        let member = self
+            .members
+            .entry(subscriber.key)
+            .or_insert_with(|| Member {
+                subscriber: subscriber.clone(),
+                channels: BTreeSet::new(),
+                suspect: false,
+            });
+        for channel in channels {
+            if !member.channels.insert(channel.clone()) {
+                continue;
+            }
+            let seat = self.rooms.entry(channel).or_insert_with(|| {
+                self.next_number += 1;
+                Seat {
+                    number: self.next_number,
+                    room: supervise_here(ROOM, &self.ledger, |_| Room::default()),
+                    members: 0,
+                }
+            });
+            seat.members += 1;
+            let join = room::Join {
+                subscriber: subscriber.clone(),
+                token: self.window.token(),
+            };
+            if let Err(rejected) = seat.room.tell(join) {
+                // Rather ended than deaf: it comes back.
+                tracing::error!(%rejected, "a room did not take a member");
+                subscriber.outbox().close(crate::session::Reason::Fault);
+            }
+        }
+    }
+
+    fn leave(&mut self, key: Uuid, channels: &[Channel]) {
+        let Some(member) = self.members.get_mut(&key) else {
+            return;
+        };
+        for channel in channels {
+            if !member.channels.remove(channel) {
+                continue;
+            }
+            let Some(seat) = self.rooms.get_mut(channel) else {
+                continue;
+            };
+            let token = self.window.token();
+            if let Err(rejected) = seat.room.tell(room::Leave { key, token }) {
+                tracing::error!(%rejected, "a room did not let a member go");
+            }
+            seat.members -= 1;
+            if seat.members == 0 {
+                // What was handed to it before is still dealt with; then it ends.
+                self.rooms.remove(channel);
+            }
+        }
+        if member.channels.is_empty() {
+            self.members.remove(&key);
+        }
+    }
+
+    fn depart(&mut self, key: Uuid) {
+        if let Some(member) = self.members.get(&key) {
+            let channels: Vec<_> = member.channels.iter().cloned().collect();
+            self.leave(key, &channels);
+        }
+    }
+
+    /// Those whose line is closed and whose departure was not told are let go all the same.
+    fn sweep(&mut self) {
+        let mut lost = Vec::new();
+        for (key, member) in &mut self.members {
+            if member.subscriber.outbox().closed().is_none() {
+                continue;
+            }
+            if member.suspect {
+                lost.push(*key);
+            }
+            member.suspect = true;
+        }
+        if !lost.is_empty() {
+            tracing::warn!(count = lost.len(), "subscriptions ended without a word");
+        }
+        lost.into_iter().for_each(|key| self.depart(key));
+    }
+
+    // The Record
+
+    fn read(&mut self, ctx: &mut Context<Self>) {
+        let missing = self.follower.missing();
+        if self.reading || !(self.look || missing.is_some()) {
+            return;
+        }
+        self.reading = true;
+        self.look = false;
+        let (after, record) = (self.follower.done(), self.record.clone());
+        let limit = missing.map_or(PAGE, |gap| gap.limit);
+        let read = async move { record.after(after, limit).await };
+        let read = wrap_future(read).map(
+            move |read, broadcaster: &mut Self, ctx: &mut Context<Self>| {
+                let progress = broadcaster.take_in(read, limit);
+                if progress {
+                    broadcaster.failures = 0;
+                    broadcaster.reading = false;
+                    broadcaster.tend(ctx);
+                } else {
+                    broadcaster.failures = broadcaster.failures.saturating_add(1);
+                    ctx.after(backoff(broadcaster.failures), |broadcaster, ctx| {
+                        broadcaster.reading = false;
+                        broadcaster.tend(ctx);
+                    });
+                }
+            },
+        );
+        ctx.spawn(read);
+    }
+
+    /// Whether the Record gave what it was asked for.
+    fn take_in(&mut self, read: Result<Vec<Arc<Entry>>, Unavailable>, limit: usize) -> bool {
+        let entries = match read {
+            Ok(entries) => entries,
+            Err(error) => {
+                tracing::warn!(%error, after = self.follower.done(), "the Record could not be read");
+                self.look = true;
+                return false;
+            }
+        };
+        if let Some(first) = self.follower.lost_before(&entries) {
+            tracing::error!(
+                after = self.follower.done(),
+                first,
+                "the Record no longer has what was to be sent"
+            );
+            self.follower.advance(first - 1);
+        }
+        self.look |= entries.len() == limit;
+        let found = !entries.is_empty();
+        for entry in entries {
+            self.follower.offer(entry);
+        }
+        found || self.follower.missing().is_none()
+    }
+}
+
+/// The capacity is above what the window lets through, so that a room is never full.
+const ROOM: Spec = Spec {
+    name: "Room",
+    capacity: 2 * WINDOW,
+    restart: Restart::Transient,
+};
+
+#[cfg(test)]
+mod tests;

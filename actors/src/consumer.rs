@@ -1,0 +1,310 @@
+//! Following the Record, for the actors that write what they make of it: [`ActivityLogger`] and
+//! [`Notifier`]. One piece of work at a time: read the cursor, read what was missed, write a batch.
+//!
+//! An actor that follows is a [`Consumer`]: it says where its cursor is and how a batch is written;
+//! when to do what stands here. Whatever fails is retried with a growing pause, and after every
+//! failure or restart the cursor is read anew, since a batch may have been written although nobody
+//! was told so.
+//!
+//! [`ActivityLogger`]: crate::activity_logger::ActivityLogger
+//! [`Notifier`]: crate::notifier::Notifier
+
+mod follower;
+
+pub use follower::{Follower, Gap, Offer, PAGE};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::{ActorFutureExt, wrap_future};
+use actix::{Actor, ActorContext, AsyncContext, Message};
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+
+use crate::model::record::{Entry, Seq};
+use crate::ports::{Record, Unavailable};
+use crate::runtime::Context;
+
+/// Entries written at once.
+pub const BATCH: usize = 500;
+/// Told entries kept while they cannot be written; more are read from the Record again.
+const AHEAD: usize = 2048;
+/// How often the Record is looked at when nothing was told.
+const LOOK: Duration = Duration::from_secs(1);
+/// Those who wait for a flush.
+const WAITERS: usize = 64;
+
+/// A port's answer that outlives the borrow.
+pub type Work<T> = BoxFuture<'static, Result<T, Unavailable>>;
+
+/// This entry was committed. May come late, twice or not at all.
+#[derive(Clone, Message)]
+#[rtype(result = "()")]
+pub struct Told(pub Arc<Entry>);
+
+/// Answered when everything up to `upto` is written; `false`: too many wait already.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub struct Flush {
+    pub upto: Seq,
+}
+
+/// An actor that writes what it makes of the Record.
+pub trait Consumer: Actor<Context = Context<Self>> {
+    /// What a written batch leaves to do.
+    type Written: 'static;
+
+    fn progress(&mut self) -> &mut Progress;
+    fn record(&self) -> Arc<dyn Record>;
+    fn cursor(&self) -> Work<Seq>;
+
+    /// Writes a batch and moves the cursor from `after` to the batch's end, in one transaction.
+    /// Gives the cursor as it stands then.
+    fn write(&self, after: Seq, batch: Vec<Arc<Entry>>) -> Work<(Seq, Self::Written)>;
+
+    fn written(&mut self, written: Self::Written);
+}
+
+/// How far a consumer has come, and what it is at.
+pub struct Progress {
+    follower: Follower,
+    /// The cursor as it is stored is not known.
+    astray: bool,
+    /// The Record shall be looked at, whatever was told.
+    look: bool,
+    busy: bool,
+    failures: u32,
+    waiters: Vec<(Seq, oneshot::Sender<bool>)>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Progress {
+            follower: Follower::new(0, AHEAD),
+            astray: true,
+            look: true,
+            busy: false,
+            failures: 0,
+            waiters: Vec::new(),
+        }
+    }
+}
+
+/// What comes next.
+#[derive(Debug, PartialEq)]
+enum Step {
+    Cursor,
+    Write(Seq, usize),
+    Read(Gap),
+    Nothing,
+}
+
+impl Progress {
+    /// The last place that is known to be written.
+    pub fn done(&self) -> Seq {
+        self.follower.done()
+    }
+
+    fn next(&mut self) -> Step {
+        if self.busy {
+            return Step::Nothing;
+        }
+        if self.astray {
+            return Step::Cursor;
+        }
+        let run = self.follower.run(BATCH).len();
+        if run > 0 {
+            return Step::Write(self.follower.done(), run);
+        }
+        let look = std::mem::take(&mut self.look).then(|| Gap {
+            after: self.follower.done(),
+            limit: PAGE,
+        });
+        match self.follower.missing().or(look) {
+            Some(gap) => Step::Read(gap),
+            None => Step::Nothing,
+        }
+    }
+
+    /// Whether there is something to go on with.
+    fn take_in(&mut self, gap: Gap, entries: Vec<Arc<Entry>>) -> Result<(), Unavailable> {
+        if let Some(first) = self.follower.lost_before(&entries) {
+            // Retention keeps what a consumer still needs. Nothing is written rather than a hole.
+            let after = self.follower.done();
+            return Err(Unavailable(format!(
+                "the Record has no entry between {after} and {first}"
+            )));
+        }
+        self.look |= entries.len() == gap.limit;
+        let nothing = entries.is_empty();
+        for entry in entries {
+            self.follower.offer(entry);
+        }
+        if nothing && self.follower.missing().is_some() {
+            return Err(Unavailable("the Record lacks what was told of it".into()));
+        }
+        Ok(())
+    }
+
+    fn stand_at(&mut self, cursor: Seq) {
+        self.follower.advance(cursor);
+        for (_, waiter) in self.waiters.extract_if(.., |(upto, _)| *upto <= cursor) {
+            let _ = waiter.send(true); // nobody has to wait for it any more
+        }
+    }
+
+    fn await_flush(&mut self, upto: Seq) -> Option<oneshot::Receiver<bool>> {
+        self.waiters.retain(|(_, waiter)| !waiter.is_closed());
+        if self.waiters.len() >= WAITERS {
+            return None;
+        }
+        self.follower.learn(upto);
+        let (sender, receiver) = oneshot::channel();
+        if upto <= self.follower.done() && !self.astray {
+            let _ = sender.send(true);
+        } else {
+            self.waiters.push((upto, sender));
+        }
+        Some(receiver)
+    }
+}
+
+/// Call it in `started`.
+pub fn start<A: Consumer>(actor: &mut A, ctx: &mut Context<A>) {
+    let progress = actor.progress();
+    progress.busy = false;
+    progress.astray = true;
+    progress.look = true;
+    ctx.every(LOOK, |actor, ctx| {
+        if ctx.mailbox().is_none() {
+            return ctx.stop();
+        }
+        actor.progress().look = true;
+        go_on(actor, ctx);
+    });
+    go_on(actor, ctx);
+}
+
+/// An entry was told.
+pub fn told<A: Consumer>(actor: &mut A, entry: Arc<Entry>, ctx: &mut Context<A>) {
+    actor.progress().follower.offer(entry);
+    go_on(actor, ctx);
+}
+
+/// Somebody wants everything up to `upto` written.
+pub fn flush<A: Consumer>(
+    actor: &mut A,
+    upto: Seq,
+    ctx: &mut Context<A>,
+) -> actix::ResponseActFuture<A, bool> {
+    let flushed = actor.progress().await_flush(upto);
+    go_on(actor, ctx);
+    Box::pin(wrap_future(async move {
+        match flushed {
+            Some(flushed) => flushed.await.unwrap_or(false),
+            None => false,
+        }
+    }))
+}
+
+/// Does what comes next, if nothing is being done.
+fn go_on<A: Consumer>(actor: &mut A, ctx: &mut Context<A>) {
+    let step = actor.progress().next();
+    match step {
+        Step::Nothing => {}
+        Step::Cursor => {
+            let work = actor.cursor();
+            run(actor, ctx, "read the cursor", work, |actor, cursor| {
+                actor.progress().astray = false;
+                actor.progress().stand_at(cursor);
+                Ok(())
+            });
+        }
+        Step::Read(gap) => {
+            let record = actor.record();
+            let work = Box::pin(async move { record.after(gap.after, gap.limit).await });
+            run(
+                actor,
+                ctx,
+                "read the Record",
+                work,
+                move |actor, entries| actor.progress().take_in(gap, entries),
+            );
+        }
+        Step::Write(after, most) => {
+            let batch = actor.progress().follower.run(most);
+            let work = actor.write(after, batch);
+            run(
+                actor,
+                ctx,
+                "write a batch",
+                work,
+                move |actor, (cursor, written)| {
+                    actor.progress().stand_at(cursor);
+                    actor.written(written);
+                    if cursor == after {
+                        return Err(Unavailable("the cursor did not move".into()));
+                    }
+                    Ok(())
+                },
+            );
+        }
+    }
+}
+
+/// Does one piece of work, takes in what came of it, and goes on; after a failure, later.
+fn run<A: Consumer, T: 'static>(
+    actor: &mut A,
+    ctx: &mut Context<A>,
+    what: &'static str,
+    work: Work<T>,
+    take_in: impl FnOnce(&mut A, T) -> Result<(), Unavailable> + 'static,
+) {
+    actor.progress().busy = true;
+    ctx.spawn(
+        wrap_future(work).map(move |result, actor: &mut A, ctx: &mut Context<A>| {
+            let result = result.and_then(|value| take_in(actor, value));
+            let progress = actor.progress();
+            let Err(error) = result else {
+                progress.failures = 0;
+                progress.busy = false;
+                return go_on(actor, ctx);
+            };
+            progress.failures = progress.failures.saturating_add(1);
+            progress.astray = true;
+            progress.look = true;
+            let (failures, pause) = (progress.failures, backoff(progress.failures));
+            tracing::warn!(
+                actor = std::any::type_name::<A>(),
+                %error,
+                failures,
+                behind = progress.follower.behind(),
+                "could not {what}; retried"
+            );
+            ctx.after(pause, |actor, ctx| {
+                actor.progress().busy = false;
+                go_on(actor, ctx);
+            });
+        }),
+    );
+}
+
+/// The pause after so many failures in a row: 0.2 s, doubling to 5 s.
+pub fn backoff(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(5);
+    Duration::from_millis(200 << doublings).min(Duration::from_secs(5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_from_a_fifth_of_a_second_to_five() {
+        let millis = |failures| backoff(failures).as_millis();
+        assert_eq!(
+            [1, 2, 3, 4, 5, 6, 100, u32::MAX].map(millis),
+            [200, 400, 800, 1600, 3200, 5000, 5000, 5000]
+        );
+    }
+}

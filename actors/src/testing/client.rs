@@ -1,0 +1,177 @@
+//! A client that keeps what it is sent, and a line that leads nowhere.
+
+use std::sync::Arc;
+use std::task::{Context as Task, Wake, Waker};
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::noon;
+use crate::model::envelope::{Envelope, Form};
+use crate::model::record::Seq;
+use crate::session::application::{Connection, Protocol, Visit};
+use crate::session::{Outbox, Reason};
+use crate::subscriber::Subscriber;
+
+/// A plain client: its subscription and everything that came through it.
+pub struct Client {
+    pub subscriber: Arc<Subscriber>,
+    had: Mutex<Vec<Value>>,
+}
+
+impl Client {
+    /// Gets everything as it comes.
+    pub fn open() -> Client {
+        let client = Client::held();
+        client.release(0);
+        client.read();
+        client.had.lock().clear(); // `ready`
+        client
+    }
+
+    /// Gets nothing before [`Client::release`].
+    pub fn held() -> Client {
+        let sid = Uuid::now_v7().to_string();
+        Client {
+            subscriber: Subscriber::held(sid.into(), Form::Plain, Outbox::new(1 << 24)),
+            had: Mutex::default(),
+        }
+    }
+
+    /// What was missed up to `floor` was sent.
+    pub fn release(&self, floor: Seq) {
+        let data = RawValue::from_string("{}".into()).unwrap_or_default();
+        let ready = Envelope::with_offset("ready", noon(), &data, floor);
+        // A client that was closed meanwhile shows by what it did not get.
+        let _ = self.subscriber.release(floor, &ready);
+    }
+
+    fn read(&self) {
+        let mut frames = Vec::new();
+        let mut task = Task::from_waker(Waker::noop());
+        while self
+            .subscriber
+            .outbox()
+            .poll_drain(&mut task, &mut frames, usize::MAX)
+            .is_ready()
+            && !frames.is_empty()
+        {
+            let mut had = self.had.lock();
+            for frame in frames.drain(..) {
+                had.push(serde_json::from_slice(frame.payload_bytes()).unwrap_or(Value::Null));
+            }
+        }
+    }
+
+    /// Every event so far.
+    pub fn events(&self) -> Vec<Value> {
+        self.read();
+        self.had.lock().clone()
+    }
+
+    /// The names of the events so far.
+    pub fn names(&self) -> Vec<String> {
+        let name = |event: &Value| event["event"].as_str().unwrap_or_default().to_owned();
+        self.events().iter().map(name).collect()
+    }
+
+    /// The places of the recorded events so far.
+    pub fn seqs(&self) -> Vec<Seq> {
+        let events = self.events();
+        events
+            .iter()
+            .filter_map(|event| event["seq"].as_u64())
+            .collect()
+    }
+
+    /// As [`Client::seqs`], where [`super::delivery`] made the events.
+    pub fn ticks(&self) -> Vec<u64> {
+        self.seqs()
+    }
+
+    /// Whoever sends the next event to this client panics.
+    pub fn panic_at_next_push(&self) {
+        self.read();
+        let bomb = Waker::from(Arc::new(Bomb));
+        let mut task = Task::from_waker(&bomb);
+        let outbox = self.subscriber.outbox();
+        let _ = outbox.poll_drain(&mut task, &mut Vec::new(), 1);
+    }
+}
+
+struct Bomb;
+
+impl Wake for Bomb {
+    fn wake(self: Arc<Self>) {
+        panic!("told to panic at the next event for this client");
+    }
+}
+
+/// A connection without a client.
+pub struct FakeConnection {
+    id: Arc<str>,
+    visit: Arc<Visit>,
+    outbox: Outbox,
+    opened_at: DateTime<Utc>,
+    closed: Mutex<Option<Reason>>,
+}
+
+impl FakeConnection {
+    pub fn new(id: &str, opened_at: DateTime<Utc>) -> Arc<FakeConnection> {
+        Arc::new(FakeConnection {
+            id: id.into(),
+            visit: Arc::new(Visit {
+                path: "/socket.io/".into(),
+                query: String::new(),
+                headers: vec![("user-agent".into(), "test".into())],
+                peer: Some(([127, 0, 0, 1], 5000).into()),
+            }),
+            outbox: Outbox::new(1 << 20),
+            opened_at,
+            closed: Mutex::default(),
+        })
+    }
+
+    /// The first reason that it was closed with.
+    pub fn closed(&self) -> Option<Reason> {
+        *self.closed.lock()
+    }
+}
+
+impl Connection for FakeConnection {
+    fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol::SocketIo
+    }
+
+    fn transport(&self) -> &'static str {
+        "websocket"
+    }
+
+    fn visit(&self) -> &Arc<Visit> {
+        &self.visit
+    }
+
+    fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    fn opened_at(&self) -> DateTime<Utc> {
+        self.opened_at
+    }
+
+    fn last_activity(&self) -> DateTime<Utc> {
+        self.opened_at
+    }
+
+    fn close(&self, reason: Reason) {
+        self.closed.lock().get_or_insert(reason);
+        self.outbox.close(reason);
+    }
+}
