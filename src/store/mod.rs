@@ -40,7 +40,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sqlx::{Postgres, Sqlite};
 use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, RwLock};
 
 pub use self::connection::{Conn, Tx};
 pub use self::error::StoreError;
@@ -109,7 +109,11 @@ enum Pools {
         read: sqlx::Pool<Sqlite>,
         writer: writer::Writer,
     },
-    Postgres(sqlx::Pool<Postgres>),
+    Postgres {
+        pool: sqlx::Pool<Postgres>,
+        /// Whether writes are taken; each holds it to read while it runs.
+        open: Arc<RwLock<bool>>,
+    },
 }
 
 impl Store {
@@ -122,7 +126,7 @@ impl Store {
     pub async fn migrate(&self) -> Result<()> {
         let done = match &self.0.pools {
             Pools::Sqlite { write, .. } => sqlx::migrate!("migrations/sqlite").run(write).await,
-            Pools::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await,
+            Pools::Postgres { pool, .. } => sqlx::migrate!("migrations/postgres").run(pool).await,
         };
         done.map_err(|error| StoreError::Unavailable(format!("the migration failed: {error}")))
     }
@@ -131,7 +135,7 @@ impl Store {
     pub async fn read(&self) -> Result<Conn> {
         match &self.0.pools {
             Pools::Sqlite { read, .. } => Ok(Conn::sqlite(read.acquire().await?)),
-            Pools::Postgres(pool) => self.postgres(pool).await,
+            Pools::Postgres { pool, .. } => self.postgres(pool).await,
         }
     }
 
@@ -147,10 +151,19 @@ impl Store {
     {
         match &self.0.pools {
             Pools::Sqlite { writer, .. } => writer.write(work).await,
-            Pools::Postgres(pool) => {
+            Pools::Postgres { pool, open } => {
                 let (store, pool) = (self.clone(), pool.clone());
-                self.at_home(async move { transaction(store.postgres(&pool).await?, work).await })
-                    .await
+                // Held until it is done, so that a close waits for it.
+                let open = open.clone().read_owned().await;
+                if !*open {
+                    return Err(StoreError::Unavailable("the store is closed".into()));
+                }
+                self.at_home(async move {
+                    let outcome = transaction(store.postgres(&pool).await?, work).await;
+                    drop(open);
+                    outcome
+                })
+                .await
             }
         }
     }
@@ -166,7 +179,7 @@ impl Store {
     pub fn kind(&self) -> &'static str {
         match &self.0.pools {
             Pools::Sqlite { .. } => "sqlite",
-            Pools::Postgres(_) => "postgres",
+            Pools::Postgres { .. } => "postgres",
         }
     }
 
@@ -185,7 +198,10 @@ impl Store {
                         read.close().await;
                         write.close().await;
                     }
-                    Pools::Postgres(pool) => pool.close().await,
+                    Pools::Postgres { pool, open } => {
+                        *open.write().await = false;
+                        pool.close().await;
+                    }
                 }
             })
             .await;

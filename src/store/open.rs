@@ -10,7 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Postgres, Sqlite};
 use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, RwLock};
 
 use super::writer::Writer;
 use super::{Inner, Pools, Result, Store, StoreError};
@@ -27,7 +27,10 @@ impl Store {
     pub async fn open(url: &str, clock: Clock) -> Result<Store> {
         let pools = match url.split_once("://").map(|(scheme, _)| scheme) {
             Some("sqlite") => sqlite(url).await?,
-            Some("postgres" | "postgresql") => Pools::Postgres(postgres(url).await?),
+            Some("postgres" | "postgresql") => Pools::Postgres {
+                pool: postgres(url).await?,
+                open: Arc::new(RwLock::new(true)),
+            },
             // Not the URL itself: it may hold a password.
             _ => return Err(refused("accepted: sqlite://path, postgres://…")),
         };

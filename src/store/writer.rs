@@ -166,8 +166,7 @@ async fn group(begun: Result<Tx>, mut next: impl FnMut() -> Option<Box<dyn Job>>
     {
         ran += 1;
         match step(&mut tx, &mut *job, !done.is_empty()).await {
-            Ok(Step::Done) => done.push(job),
-            Ok(Step::Undone) => job.settle(Ok(())),
+            Ok(Step::Kept) => done.push(job),
             Ok(Step::RolledBack) => {
                 job.settle(Ok(()));
                 return Some(tx);
@@ -209,9 +208,9 @@ async fn begin(pool: &sqlx::Pool<Sqlite>, held: Option<Tx>) -> Result<Tx> {
 }
 
 enum Step {
-    Done,
-    /// The job failed and was undone; the group goes on.
-    Undone,
+    /// The job is part of the group: done, or failed and undone. It may have failed because of what another of the
+    /// group did, so that neither is answered before the commit.
+    Kept,
     /// The first job failed and the transaction ended with it: it was its savepoint.
     RolledBack,
 }
@@ -223,12 +222,12 @@ async fn step(tx: &mut Tx, job: &mut dyn Job, nested: bool) -> Result<Step> {
     }
     tx.failure();
     match (job.run(tx).await, nested) {
-        (true, true) => sql!(tx, "RELEASE job" => execute).map(|_| Step::Done),
-        (true, false) => Ok(Step::Done),
+        (true, true) => sql!(tx, "RELEASE job" => execute).map(|_| Step::Kept),
+        (true, false) => Ok(Step::Kept),
         (false, true) => {
             sql!(tx, "ROLLBACK TO job" => execute)?;
             sql!(tx, "RELEASE job" => execute)?;
-            Ok(Step::Undone)
+            Ok(Step::Kept)
         }
         (false, false) => sql!(tx, "ROLLBACK" => execute).map(|_| Step::RolledBack),
     }

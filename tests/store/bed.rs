@@ -13,6 +13,8 @@ use callboard::store::users::NewUser;
 use callboard::store::{By, Store, users};
 use callboard_actors::model::episode::{Fields, Status};
 use callboard_actors::model::identity::{Origin, Role, User, UserRef};
+use callboard_actors::model::record::NewEntry;
+use callboard_actors::model::room::{Channel, Namespace};
 use callboard_actors::runtime::Clock;
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnectOptions;
@@ -172,6 +174,23 @@ impl Bed {
         }
     }
 
+    /// Counts behind the store's back.
+    pub async fn count(&self, query: &str) -> i64 {
+        let text = AssertSqlSafe(query.to_owned());
+        match self.kind {
+            Kind::Sqlite => {
+                let options = SqliteConnectOptions::from_str(&self.url).unwrap();
+                let mut conn = options.connect().await.unwrap();
+                sqlx::query_scalar(text).fetch_one(&mut conn).await.unwrap()
+            }
+            Kind::Postgres => {
+                let options = PgConnectOptions::from_str(&self.url).unwrap();
+                let mut conn = options.connect().await.unwrap();
+                sqlx::query_scalar(text).fetch_one(&mut conn).await.unwrap()
+            }
+        }
+    }
+
     /// Another store on the same database: another node.
     pub async fn another(&self) -> Store {
         Store::open(&self.url, self.clock.clone()).await.unwrap()
@@ -222,5 +241,19 @@ pub fn change(who: &UserRef) -> Change {
         who: who.clone(),
         origin: Origin::default(),
         expected: None,
+    }
+}
+
+/// An entry that says nothing in particular.
+pub fn entry(id: Uuid) -> NewEntry {
+    NewEntry {
+        id,
+        at: noon(),
+        event: "custom".into(),
+        actor: None,
+        resource: None,
+        audience: vec![Channel::all(Namespace::Root)],
+        data: serde_json::value::to_raw_value(&serde_json::json!({})).unwrap(),
+        origin: Origin::default(),
     }
 }

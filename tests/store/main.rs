@@ -3,4 +3,10 @@
 #[macro_use]
 mod bed;
 
+mod activity;
 mod episodes;
+mod notifications;
+mod record;
+mod requests;
+mod users;
+mod writes;

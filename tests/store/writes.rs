@@ -1,0 +1,248 @@
+//! What a write promises: all or nothing, whatever happens to those beside it and to whoever asked for it.
+
+use std::sync::Arc;
+
+use callboard::store::{Store, StoreError, record};
+use callboard_actors::model::record::{Entry, Seq};
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use tokio::sync::{Notify, oneshot};
+use uuid::Uuid;
+
+use crate::bed::{Bed, Kind, entry};
+
+on_both!(
+    a_failing_job_leaves_nothing_and_does_not_disturb_its_group,
+    a_refusal_is_not_answered_before_what_it_is_because_of_can_be_read,
+    a_write_whose_request_is_dropped_is_done_all_the_same,
+    what_was_handed_in_before_the_close_is_done_and_nothing_after,
+    a_store_tells_whether_it_is_healthy,
+    a_database_that_cannot_be_opened_says_so_without_its_password,
+    migrating_again_changes_nothing,
+);
+
+async fn put(store: &Store, id: Uuid) -> Result<Arc<Entry>, StoreError> {
+    store
+        .write(move |tx| Box::pin(async move { tx.append(entry(id)).await }))
+        .await
+}
+
+async fn ids(store: &Store) -> Vec<Uuid> {
+    let entries = record::after(store, 0, 1000).await.unwrap();
+    entries.iter().map(|entry| entry.id).collect()
+}
+
+/// Holds the writer up, so that what is handed in meanwhile becomes one group.
+async fn held_up(store: &Store) -> (Arc<Notify>, tokio::task::JoinHandle<()>) {
+    let (begun, has_begun) = oneshot::channel();
+    let go = Arc::new(Notify::new());
+    let (store, held) = (store.clone(), go.clone());
+    let task = tokio::spawn(async move {
+        let done = store.write(move |_| {
+            Box::pin(async move {
+                begun.send(()).unwrap();
+                held.notified().await;
+                Ok(())
+            })
+        });
+        done.await.unwrap();
+    });
+    has_begun.await.unwrap();
+    (go, task)
+}
+
+async fn a_failing_job_leaves_nothing_and_does_not_disturb_its_group(bed: Bed) {
+    let store = &bed.store;
+    let twice = Uuid::now_v7();
+    put(store, twice).await.unwrap();
+    for round in 0..3 {
+        let (go, holder) = held_up(store).await;
+        let mut good = Vec::new();
+        let (mut fine, mut failing) = (Vec::new(), Vec::new());
+        for _ in 0..10 {
+            let id = Uuid::now_v7();
+            good.push(id);
+            let (one, two, three, four) =
+                (store.clone(), store.clone(), store.clone(), store.clone());
+            fine.push(tokio::spawn(async move { put(&one, id).await }));
+            // Fails after it wrote.
+            failing.push(tokio::spawn(async move {
+                let wrong = two.write::<(), _>(|tx| {
+                    Box::pin(async move {
+                        tx.append(entry(Uuid::now_v7())).await?;
+                        Err(StoreError::NotFound)
+                    })
+                });
+                assert_eq!(wrong.await, Err(StoreError::NotFound));
+            }));
+            // Panics after it wrote.
+            failing.push(tokio::spawn(async move {
+                let wrong = three.write::<(), _>(|tx| {
+                    Box::pin(async move {
+                        tx.append(entry(Uuid::now_v7())).await?;
+                        panic!("a job that panics, on purpose");
+                    })
+                });
+                assert_eq!(wrong.await, Err(StoreError::Panicked));
+            }));
+            // Writes, has a statement fail, and looks away.
+            failing.push(tokio::spawn(async move {
+                let wrong = four.write(move |tx| {
+                    Box::pin(async move {
+                        tx.append(entry(Uuid::now_v7())).await?;
+                        let _ = tx.append(entry(twice)).await;
+                        Ok(())
+                    })
+                });
+                let outcome = wrong.await;
+                assert!(
+                    matches!(outcome, Err(StoreError::Unavailable(_))),
+                    "{outcome:?}"
+                );
+            }));
+        }
+        // Handed in before the writer goes on: on SQLite they are in its queue then.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        go.notify_one();
+        holder.await.unwrap();
+        for outcome in join_all(failing).await {
+            outcome.unwrap();
+        }
+        let mut seqs: Vec<Seq> = Vec::new();
+        for outcome in join_all(fine).await {
+            seqs.push(outcome.unwrap().unwrap().seq);
+        }
+        seqs.sort_unstable();
+        let first = round * 10 + 2;
+        assert_eq!(
+            seqs,
+            (first..first + 10).collect::<Vec<_>>(),
+            "without a gap"
+        );
+        let there = ids(store).await;
+        assert_eq!(there.len(), 1 + 10 * (round as usize + 1));
+        assert!(good.iter().all(|id| there.contains(id)));
+    }
+    assert!(record::verify(store).await.unwrap().is_sound());
+}
+
+async fn a_write_whose_request_is_dropped_is_done_all_the_same(bed: Bed) {
+    let store = bed.another().await;
+    let (begun, has_begun) = oneshot::channel();
+    let go = Arc::new(Notify::new());
+    let (held, id) = (go.clone(), Uuid::now_v7());
+    let asking = store.clone();
+    let request = tokio::spawn(async move {
+        let write = asking.write(move |tx| {
+            Box::pin(async move {
+                begun.send(()).unwrap();
+                held.notified().await;
+                tx.append(entry(id)).await
+            })
+        });
+        let _ = write.await;
+    });
+    has_begun.await.unwrap();
+    request.abort();
+    assert!(request.await.unwrap_err().is_cancelled());
+    go.notify_one();
+    store.close().await;
+    assert_eq!(ids(&bed.store).await, [id]);
+}
+
+async fn what_was_handed_in_before_the_close_is_done_and_nothing_after(bed: Bed) {
+    let store = bed.another().await;
+    let (go, holder) = held_up(&store).await;
+    let id = Uuid::now_v7();
+    let before = store.clone();
+    let (handed, is_handed) = oneshot::channel();
+    let before = tokio::spawn(async move {
+        let mut write = Box::pin(put(&before, id));
+        // Polled once, it is handed in.
+        assert!((&mut write).now_or_never().is_none());
+        handed.send(()).unwrap();
+        write.await
+    });
+    is_handed.await.unwrap();
+    let closing = tokio::spawn({
+        let store = store.clone();
+        async move { store.close().await }
+    });
+    go.notify_one();
+    holder.await.unwrap();
+    before.await.unwrap().unwrap();
+    closing.await.unwrap();
+    let after = put(&store, Uuid::now_v7()).await;
+    assert!(
+        matches!(after, Err(StoreError::Unavailable(_))),
+        "{after:?}"
+    );
+    assert!(store.healthy().await.is_err());
+    store.close().await;
+    assert_eq!(ids(&bed.store).await, [id]);
+}
+
+async fn a_store_tells_whether_it_is_healthy(bed: Bed) {
+    assert_eq!(bed.store.healthy().await, Ok(()));
+    bed.sql("ALTER TABLE record_head RENAME TO away").await;
+    assert!(bed.store.healthy().await.is_err());
+    bed.sql("ALTER TABLE away RENAME TO record_head").await;
+    assert_eq!(bed.store.healthy().await, Ok(()));
+}
+
+async fn a_database_that_cannot_be_opened_says_so_without_its_password(bed: Bed) {
+    let urls: &[&str] = match bed.kind {
+        Kind::Postgres => &[
+            "postgres://somebody:s3cret@127.0.0.1:1/nowhere",
+            "postgres://somebody:s3cret@127.0.0.1:notaport/nowhere",
+        ],
+        Kind::Sqlite => &[
+            "mysql://somebody:s3cret@127.0.0.1/nowhere",
+            "s3cret",
+            "",
+            "sqlite::memory:",
+            "sqlite:///dev/null/s3cret/x.db",
+            "sqlite://x.db?mode=memory",
+            "sqlite://x.db?s3cret=1",
+        ],
+    };
+    for url in urls {
+        let error = Store::open(url, bed.clock.clone()).await.unwrap_err();
+        let text = format!("{error} {error:?}");
+        let shown = !url.starts_with("sqlite:") && text.contains("s3cret");
+        assert!(!shown, "{text}");
+    }
+    assert!(!format!("{:?}", bed.store).contains("://"));
+}
+
+async fn migrating_again_changes_nothing(bed: Bed) {
+    put(&bed.store, Uuid::now_v7()).await.unwrap();
+    bed.store.migrate().await.unwrap();
+    bed.another().await.migrate().await.unwrap();
+    assert_eq!(ids(&bed.store).await.len(), 1);
+}
+
+async fn a_refusal_is_not_answered_before_what_it_is_because_of_can_be_read(bed: Bed) {
+    for _ in 0..20 {
+        let id = Uuid::now_v7();
+        let (go, holder) = held_up(&bed.store).await;
+        let writers = [(); 2].map(|()| {
+            let store = bed.store.clone();
+            tokio::spawn(async move {
+                if put(&store, id).await.is_err() {
+                    assert!(
+                        ids(&store).await.contains(&id),
+                        "refused because of nothing"
+                    );
+                }
+            })
+        });
+        go.notify_one();
+        holder.await.unwrap();
+        for writer in writers {
+            writer.await.unwrap();
+        }
+    }
+}
