@@ -63,6 +63,7 @@ mod page;
 pub mod record;
 pub mod refresh_tokens;
 pub mod resumes;
+pub mod secrets;
 pub mod users;
 mod writer;
 

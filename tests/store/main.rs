@@ -8,5 +8,6 @@ mod episodes;
 mod notifications;
 mod record;
 mod requests;
+mod secrets;
 mod users;
 mod writes;

@@ -1,0 +1,6 @@
+-- Keys that all nodes share and that outlive a restart: what seals the recovery ids of sockets.
+
+CREATE TABLE secrets (
+    name TEXT PRIMARY KEY,
+    value BYTEA NOT NULL
+);
