@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
+use super::ask::Asks;
 use super::outbox::Outbox;
 use super::reason::Reason;
 
@@ -18,12 +19,21 @@ use super::reason::Reason;
 pub struct Config {
     /// Where Socket.IO is served: `/socket.io/`, with both slashes.
     pub path: String,
+    /// What is spoken there: [`Protocol::SocketIo`], or [`Protocol::EngineIo`] for the layer below it alone.
+    pub dialect: Protocol,
+    /// Where plain WebSockets are served, if they are.
+    pub plain_path: Option<String>,
     pub ping_interval: Duration,
     pub ping_timeout: Duration,
     /// Bytes of one incoming message, on both transports.
     pub max_payload: usize,
-    /// How long a connection may live without a CONNECT.
+    /// How long a connection may live without a namespace, and how long the application may take to
+    /// grant one.
     pub connect_timeout: Duration,
+    /// How long a WebSocket may take to replace polling.
+    pub upgrade_timeout: Duration,
+    /// How long the attachments of one packet may take.
+    pub attachment_timeout: Duration,
     /// Bytes that may wait for one connection.
     pub outbox_limit: usize,
     /// A connection that has something to read and reads nothing for so long is closed.
@@ -41,10 +51,14 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             path: "/socket.io/".into(),
+            dialect: Protocol::SocketIo,
+            plain_path: Some("/ws".into()),
             ping_interval: Duration::from_millis(25_000),
             ping_timeout: Duration::from_millis(20_000),
             max_payload: 1_000_000,
             connect_timeout: Duration::from_secs(45),
+            upgrade_timeout: Duration::from_secs(10),
+            attachment_timeout: Duration::from_secs(20),
             outbox_limit: 1 << 20,
             stall_timeout: Duration::from_secs(6),
             max_namespaces: 16,
@@ -58,6 +72,10 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     SocketIo,
+    /// Engine.IO alone, without Socket.IO: one socket, no namespaces, no acknowledgements. A text message
+    /// comes as the event `message` with one string, a binary one with one attachment and no argument;
+    /// what goes out is one message for each argument (a string without its quotes) and attachment.
+    EngineIo,
     /// JSON text frames over a WebSocket.
     Plain,
     /// Server-Sent Events: one way.
@@ -87,8 +105,8 @@ impl Visit {
 /// A client asks to be let in: one namespace of Socket.IO, or all of a plain connection's at once.
 pub struct Connect {
     pub protocol: Protocol,
-    /// Socket.IO: exactly one, as the client spelt it. Plain and SSE: empty; the application reads
-    /// them from the query.
+    /// Socket.IO: exactly one, as the client spelt it. The others: none; the application reads them
+    /// from the query.
     pub namespace: Option<String>,
     /// The CONNECT packet's payload.
     pub auth: Option<Box<RawValue>>,
@@ -134,6 +152,10 @@ pub trait Connection: Send + Sync {
     fn transport(&self) -> &'static str;
     fn visit(&self) -> &Arc<Visit>;
     fn outbox(&self) -> &Outbox;
+    /// What the client was asked and has not answered; none where it cannot be asked.
+    fn asks(&self) -> Option<&Asks> {
+        None
+    }
     fn opened_at(&self) -> DateTime<Utc>;
     /// When the client last sent anything, a heartbeat included.
     fn last_activity(&self) -> DateTime<Utc>;

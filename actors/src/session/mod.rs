@@ -7,16 +7,37 @@
 //!
 //! ```text
 //! application.rs  what the engine asks of the application, and what it hands to it
+//! ask.rs          what the application says to a socket: events, and questions with an acknowledgement
 //! outbox.rs       what waits to be sent to one connection: bounded, shared, drained by a transport
 //! reason.rs       why a connection ends, and whether the client may return
+//! engine.rs       the whole: settings, counts, closing everything
+//! listener.rs     the server: HTTP with the WebSockets in front of it
+//! actor.rs        the session of one connection, an actor
+//! space.rs        one namespace of it: let in, greeted, served in order, left
+//! heartbeat.rs    when to ping, when to give up
+//! line.rs         what of a connection outlives its transport
+//! directory.rs    all lines by their session id
+//! transport/      bytes in and out: WebSocket, polling, Server-Sent Events
 //! ```
 
+mod actor;
 pub mod application;
+pub mod ask;
+mod directory;
+pub mod engine;
+mod heartbeat;
+mod line;
+pub mod listener;
 pub mod outbox;
 pub mod reason;
+mod space;
+mod transport;
 
 pub use application::{
     Application, Arguments, Config, Connect, Connection, Protocol, Refused, Socket, Visit, Welcome,
 };
+pub use ask::{AckError, Asks};
+pub use engine::{Counts, Engine};
+pub use listener::{Listen, Serving, serve};
 pub use outbox::Outbox;
 pub use reason::Reason;

@@ -23,6 +23,8 @@ struct Shared {
     state: Mutex<State>,
     /// The transport that drains; there is at most one at a time.
     drain: AtomicWaker,
+    /// The session, which ends when this is closed.
+    session: AtomicWaker,
     /// Those who have much to send and wait until some of it has left.
     room: Notify,
     limit: usize,
@@ -31,6 +33,8 @@ struct Shared {
 struct State {
     frames: VecDeque<Frame>,
     bytes: usize,
+    /// Bytes that were ever drained: whether this moves tells a slow reader from one that reads nothing.
+    drained: u64,
     closed: Option<Reason>,
 }
 
@@ -51,9 +55,11 @@ impl Outbox {
             state: Mutex::new(State {
                 frames: VecDeque::new(),
                 bytes: 0,
+                drained: 0,
                 closed: None,
             }),
             drain: AtomicWaker::new(),
+            session: AtomicWaker::new(),
             room: Notify::new(),
             limit,
         }))
@@ -86,6 +92,7 @@ impl Outbox {
         drop(state);
         self.0.drain.wake();
         if result.is_err() {
+            self.0.session.wake();
             self.0.room.notify_waiters();
         }
         result
@@ -94,8 +101,23 @@ impl Outbox {
     /// Closes it; what was queued before still leaves, unless the reason is that nobody reads.
     /// The first reason stays.
     pub fn close(&self, reason: Reason) {
-        self.0.state.lock().close(reason);
+        self.close_after([], reason);
+    }
+
+    /// Closes it with a last word, for which there is always room. Nothing happens when it is closed already.
+    pub fn close_after(&self, last: impl IntoIterator<Item = Frame>, reason: Reason) {
+        let mut state = self.0.state.lock();
+        if state.closed.is_some() {
+            return;
+        }
+        state.close(reason);
+        for frame in last {
+            state.bytes += frame.wire_len();
+            state.frames.push_back(frame);
+        }
+        drop(state);
         self.0.drain.wake();
+        self.0.session.wake();
         self.0.room.notify_waiters();
     }
 
@@ -106,6 +128,12 @@ impl Outbox {
     /// Bytes that wait; those handed to the transport and not yet written are the transport's.
     pub fn queued_bytes(&self) -> usize {
         self.0.state.lock().bytes
+    }
+
+    /// Bytes that wait, and bytes that were ever drained.
+    pub fn progress(&self) -> (usize, u64) {
+        let state = self.0.state.lock();
+        (state.bytes, state.drained)
     }
 
     pub fn limit(&self) -> usize {
@@ -127,6 +155,18 @@ impl Outbox {
             }
             drained.await;
         }
+    }
+
+    /// For the session: why it is closed, once it is.
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Reason> {
+        self.0.session.register(cx.waker());
+        self.closed().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// For a transport that is busy with what it has drained: why this is closed, once it is.
+    pub fn poll_draining(&self, cx: &mut Context<'_>) -> Poll<Reason> {
+        self.0.drain.register(cx.waker());
+        self.closed().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// For the transport: moves what waits (up to `most` bytes, at least one frame) into `into`.
@@ -154,6 +194,7 @@ impl Outbox {
             into.extend(state.frames.pop_front());
         }
         state.bytes -= taken;
+        state.drained += taken as u64;
         drop(state);
         self.0.room.notify_waiters();
         Poll::Ready(Drained::Frames)

@@ -14,6 +14,8 @@ pub enum Reason {
     PingTimeout,
     /// The client sent what the protocol does not allow.
     ProtocolError,
+    /// A binary message where only text is spoken.
+    Unsupported,
     /// The client does not read what it is sent.
     SlowConsumer,
     /// An admin, or the application, wants it gone.
@@ -35,6 +37,7 @@ impl Reason {
             Reason::ClientLeft => "client_left",
             Reason::PingTimeout => "ping_timeout",
             Reason::ProtocolError => "protocol_error",
+            Reason::Unsupported => "unsupported_data",
             Reason::SlowConsumer => "slow_consumer",
             Reason::Forced => "forced",
             Reason::Unauthorized => "unauthorized",
@@ -49,6 +52,7 @@ impl Reason {
         match self {
             Reason::ClientClosed | Reason::ClientLeft => 1000,
             Reason::PingTimeout => 1001,
+            Reason::Unsupported => 1003,
             Reason::ServerRestart => 1012,
             Reason::Forced => 4001,
             Reason::Unauthorized => 4003,

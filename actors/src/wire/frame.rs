@@ -12,6 +12,8 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 const TEXT: u8 = 0x81;
 /// FIN, and the opcode of a binary message.
 const BINARY: u8 = 0x82;
+/// FIN, and the opcode of a ping.
+const PING: u8 = 0x89;
 /// The longest header of an unmasked frame: opcode, length, eight bytes of further length.
 const HEADER_MAX: usize = 10;
 
@@ -38,6 +40,13 @@ impl Frame {
         let mut buffer = room_for(payload.len());
         buffer.extend_from_slice(payload);
         seal(buffer, BINARY)
+    }
+
+    /// A WebSocket's own ping, for clients that have no heartbeat above it.
+    pub fn ping() -> Self {
+        Self {
+            wire: Bytes::from_static(&[PING, 0]),
+        }
     }
 
     /// What a WebSocket writes: header and payload.

@@ -1,0 +1,522 @@
+//! The session of one connection: speaks its protocol with the client, keeps its heartbeat, and drives the
+//! application's futures for it.
+//!
+//! *Told by* the connection's transports ([`Received`]). *Tells* the application, which is no actor.
+//!
+//! What goes out does not pass through here: whoever has something to send pushes it into the connection's
+//! outbox, and a transport writes it. Closing the outbox is what ends a session, whoever does it.
+//!
+//! *Restart*: never (temporary). A panic, also one of the application's, ends this session and no other; the
+//! application is told of its end all the same.
+//! *Never* waits for the network, reads from it or writes to it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as Task, Poll};
+use std::time::Duration;
+
+use actix::dev::{MessageResponse, OneshotSender};
+use actix::fut::ActorFuture;
+use actix::{Actor, ActorContext, AsyncContext, Handler, Message, Supervised};
+use futures_util::task::noop_waker_ref;
+
+use super::application::{Arguments, Connection, Protocol, Welcome};
+use super::engine::{Counted, Engine};
+use super::heartbeat::{Beat, Heartbeat};
+use super::line::{Carrier, Line};
+use super::reason::Reason;
+use super::space::{self, Answer, Command, Outcome, Space};
+use super::transport::parting;
+use crate::runtime::{Context, Restart, Sleep, Spec, supervise_here};
+use crate::wire::engineio::Packet;
+use crate::wire::socketio::{self, Limits, Payload, Reassembler};
+use crate::wire::{Frame, plain, sse};
+
+/// What waits in a session's mailbox: a transport tells the next thing when the last one was taken, so one
+/// WebSocket, one POST and one probing WebSocket are all there can be.
+const CAPACITY: usize = 8;
+
+// State
+
+pub struct Session {
+    engine: Engine,
+    line: Arc<Line>,
+    reassembler: Reassembler,
+    heartbeat: Heartbeat,
+    spaces: Vec<Space>,
+    /// Since when the client is in no namespace.
+    lonely_since: Option<Duration>,
+    /// When the attachments of the packet in hand are overdue.
+    attachments_until: Option<Duration>,
+    stall: Stall,
+    timer: Option<(Duration, Sleep)>,
+    opened: bool,
+    over: bool,
+    _counted: Counted,
+}
+
+/// What a line has that others drain, when it was last seen to be drained.
+#[derive(Default)]
+struct Stall {
+    drained: u64,
+    since: Option<Duration>,
+    look_at: Duration,
+}
+
+// Messages
+
+/// The client sent something. The answer says that more may be read.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Received(pub Vec<Packet>);
+
+// Life
+
+impl Session {
+    /// Starts a session on the current thread. `welcome` where the client was let in already.
+    pub(super) fn start(engine: &Engine, line: &Arc<Line>, welcome: Option<Welcome>) {
+        let spec = Spec {
+            name: "Session",
+            capacity: CAPACITY,
+            restart: Restart::Temporary,
+        };
+        let config = engine.config();
+        let now = engine.clock().monotonic();
+        let limits = Limits {
+            attachments: config.max_attachments,
+            bytes: config.max_payload.saturating_mul(4),
+            ..Limits::default()
+        };
+        let heartbeat = Heartbeat::new(now, config.ping_interval, config.ping_timeout);
+        if line.protocol != Protocol::Sse {
+            line.set_deadline(heartbeat.deadline());
+        }
+        let session = Session {
+            engine: engine.clone(),
+            line: Arc::clone(line),
+            reassembler: Reassembler::new(limits),
+            heartbeat,
+            lonely_since: space::connects(line.protocol).then_some(now),
+            spaces: welcome
+                .map(|welcome| Space::granted(welcome, line))
+                .into_iter()
+                .collect(),
+            attachments_until: None,
+            stall: Stall::default(),
+            timer: None,
+            opened: false,
+            over: false,
+            _counted: engine.count_session(),
+        };
+        engine.directory().insert(Arc::clone(line));
+        supervise_here(spec, engine.ledger(), |mailbox| {
+            line.set_session(mailbox.clone());
+            session
+        });
+    }
+
+    /// Tells the application of the end, and forgets everything; once.
+    fn finish(&mut self, reason: Reason) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        self.line.close(reason);
+        self.line.asks.over(reason);
+        let engine = &self.engine;
+        for mut space in std::mem::take(&mut self.spaces) {
+            guarded(move || space.end(engine, reason));
+        }
+        if self.opened {
+            let line = Arc::clone(&self.line);
+            guarded(move || engine.application().closed(line, reason));
+        }
+        parting::part(&self.engine, &self.line, reason);
+    }
+}
+
+/// A panic in one of the application's last words must not keep it from hearing the others.
+fn guarded(tell: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(tell)).is_err() {
+        tracing::error!("the application panicked as it was told of an end");
+    }
+}
+
+impl Actor for Session {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.opened = true;
+        let line = Arc::clone(&self.line);
+        self.engine.application().opened(line);
+        for space in &mut self.spaces {
+            space.greet(&self.engine);
+        }
+        ctx.spawn(Drive);
+    }
+}
+
+impl Supervised for Session {}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Only a panic, or the end of the thread, comes here without `finish`.
+        let reason = self.line.outbox.closed().unwrap_or(Reason::Fault);
+        self.finish(reason);
+    }
+}
+
+/// The one future of a session: polled whenever anything happens, after the messages.
+struct Drive;
+
+impl ActorFuture<Session> for Drive {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        session: &mut Session,
+        ctx: &mut Context<Session>,
+        task: &mut Task<'_>,
+    ) -> Poll<()> {
+        if let Some(reason) = session.drive(task) {
+            session.finish(reason);
+            ctx.stop();
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
+// Handlers
+
+impl Handler<Received> for Session {
+    type Result = Taken;
+
+    fn handle(&mut self, Received(packets): Received, _: &mut Context<Self>) -> Taken {
+        self.line.touch();
+        for packet in packets {
+            if self.line.outbox.closed().is_some() {
+                break;
+            }
+            self.take(packet);
+        }
+        // What is ready at once is done before the answer, so that whoever asks next finds its effect.
+        // `Drive` polls again after this, with a waker that wakes.
+        self.advance(&mut Task::from_waker(noop_waker_ref()));
+        if self.has_room() {
+            Taken::Now
+        } else {
+            Taken::WhenThereIsRoom
+        }
+    }
+}
+
+/// When a transport may go on reading.
+pub(super) enum Taken {
+    Now,
+    WhenThereIsRoom,
+}
+
+impl MessageResponse<Session, Received> for Taken {
+    fn handle(self, ctx: &mut Context<Session>, reply: Option<OneshotSender<()>>) {
+        match self {
+            Taken::Now => {
+                if let Some(reply) = reply {
+                    let _ = reply.send(());
+                }
+            }
+            Taken::WhenThereIsRoom => {
+                ctx.spawn(Room(reply));
+            }
+        }
+    }
+}
+
+struct Room(Option<OneshotSender<()>>);
+
+impl ActorFuture<Session> for Room {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        session: &mut Session,
+        _: &mut Context<Session>,
+        _: &mut Task<'_>,
+    ) -> Poll<()> {
+        // Polled whenever the session is, and only what the session does makes room.
+        if !session.has_room() {
+            return Poll::Pending;
+        }
+        if let Some(reply) = self.0.take() {
+            let _ = reply.send(());
+        }
+        Poll::Ready(())
+    }
+}
+
+// Work
+
+impl Session {
+    fn has_room(&self) -> bool {
+        let most = self.engine.config().max_pending;
+        self.spaces.iter().all(|space| space.waiting() < most)
+    }
+
+    fn fail(&self, reason: Reason, why: &dyn std::fmt::Display) {
+        tracing::debug!(connection = &*self.line.id, %reason, %why, "closing a connection");
+        self.line.close(reason);
+    }
+
+    /// Does what is due and polls what waits. `Some`: the connection is over.
+    fn drive(&mut self, task: &mut Task<'_>) -> Option<Reason> {
+        loop {
+            if let Poll::Ready(reason) = self.line.outbox.poll_closed(task) {
+                return Some(reason);
+            }
+            let now = self.line.clock.monotonic();
+            self.look_at_the_clock(now);
+            self.advance(task);
+            if self.line.outbox.closed().is_some() {
+                continue;
+            }
+            let next = self.next_look();
+            if self.timer.as_ref().is_none_or(|(at, _)| *at > next) {
+                let sleep = self.line.clock.sleep(next.saturating_sub(now));
+                self.timer = Some((next, sleep));
+            }
+            if let Some((_, sleep)) = &mut self.timer
+                && Pin::new(sleep).poll(task).is_ready()
+            {
+                self.timer = None;
+                continue;
+            }
+            return None;
+        }
+    }
+
+    fn advance(&mut self, task: &mut Task<'_>) {
+        let (engine, line) = (&self.engine, &self.line);
+        self.spaces
+            .retain_mut(|space| space.poll(engine, line, task) != Outcome::Gone);
+        if space::connects(line.protocol) {
+            if !self.spaces.is_empty() {
+                self.lonely_since = None;
+            } else if self.lonely_since.is_none() {
+                self.lonely_since = Some(line.clock.monotonic());
+            }
+        }
+    }
+
+    fn next_look(&self) -> Duration {
+        let config = self.engine.config();
+        let lonely = self
+            .lonely_since
+            .map(|since| since + config.connect_timeout);
+        let spaces = self.spaces.iter().filter_map(Space::deadline).min();
+        let stall = self.is_drained_by_requests().then_some(self.stall.look_at);
+        [lonely, spaces, stall, self.attachments_until]
+            .into_iter()
+            .flatten()
+            .fold(self.heartbeat.next(), Duration::min)
+    }
+
+    fn look_at_the_clock(&mut self, now: Duration) {
+        match self.heartbeat.beat(now) {
+            Beat::Nothing => {}
+            Beat::Ping => self.ping(now),
+            // Nothing comes back on an event stream, so nothing can be late.
+            Beat::Dead if self.line.protocol == Protocol::Sse => self.ping(now),
+            Beat::Dead => self.line.close(Reason::PingTimeout),
+        }
+        let connect_timeout = self.engine.config().connect_timeout;
+        if self
+            .lonely_since
+            .is_some_and(|since| now >= since + connect_timeout)
+        {
+            self.fail(Reason::ProtocolError, &"no CONNECT in time");
+        }
+        if self.attachments_until.is_some_and(|until| now >= until) {
+            self.fail(Reason::ProtocolError, &"attachments took too long");
+        }
+        if self.is_drained_by_requests() && now >= self.stall.look_at {
+            self.look_for_a_stall(now);
+        }
+    }
+
+    fn ping(&mut self, now: Duration) {
+        let ping = match self.line.protocol {
+            Protocol::SocketIo | Protocol::EngineIo => Frame::text("2"),
+            Protocol::Plain => Frame::ping(),
+            Protocol::Sse => {
+                let config = self.engine.config();
+                self.heartbeat = Heartbeat::new(now, config.ping_interval, config.ping_timeout);
+                sse::comment("")
+            }
+        };
+        let _ = self.line.outbox.push(ping);
+    }
+
+    /// A WebSocket's writer sees for itself whether it gets on. Polls and event streams are drained by
+    /// HTTP's dispatcher, or by nobody, so it is seen here.
+    fn is_drained_by_requests(&self) -> bool {
+        matches!(self.line.carrier(), Carrier::Polling | Carrier::Sse)
+    }
+
+    fn look_for_a_stall(&mut self, now: Duration) {
+        let limit = self.engine.config().stall_timeout;
+        let (queued, drained) = self.line.outbox.progress();
+        if queued == 0 || drained != self.stall.drained {
+            self.stall.since = None;
+        }
+        if queued > 0 {
+            let since = *self.stall.since.get_or_insert(now);
+            if now >= since + limit {
+                self.fail(Reason::SlowConsumer, &"nothing was read");
+            }
+        }
+        self.stall.drained = drained;
+        self.stall.look_at = now + (limit / 4).max(Duration::from_millis(10));
+    }
+
+    fn take(&mut self, packet: Packet) {
+        match packet {
+            Packet::Pong(_) => {
+                self.heartbeat.pong(self.line.clock.monotonic());
+                self.line.set_deadline(self.heartbeat.deadline());
+            }
+            Packet::Close => self.line.close(Reason::ClientClosed),
+            Packet::Noop => {}
+            Packet::Message(text) => match self.line.protocol {
+                Protocol::SocketIo => {
+                    let taken = self.reassembler.text(&text);
+                    self.reassembled(taken);
+                }
+                Protocol::EngineIo => match serde_json::value::to_raw_value(&*text) {
+                    Ok(text) => self.bare_message(Arguments {
+                        args: vec![text],
+                        attachments: Vec::new(),
+                    }),
+                    Err(error) => self.fail(Reason::Fault, &error),
+                },
+                Protocol::Plain => self.plain_request(&text),
+                Protocol::Sse => {}
+            },
+            Packet::Binary(bytes) => match self.line.protocol {
+                Protocol::SocketIo => {
+                    let taken = self.reassembler.binary(bytes);
+                    self.reassembled(taken);
+                }
+                Protocol::EngineIo => self.bare_message(Arguments {
+                    args: Vec::new(),
+                    attachments: vec![bytes],
+                }),
+                Protocol::Plain | Protocol::Sse => {
+                    self.fail(Reason::Unsupported, &"a binary message")
+                }
+            },
+            Packet::Open(_) | Packet::Ping(_) | Packet::Upgrade => {
+                self.fail(Reason::ProtocolError, &"a packet that only a server sends")
+            }
+        }
+    }
+
+    fn reassembled(&mut self, taken: Result<Option<socketio::Packet>, socketio::Error>) {
+        match taken {
+            Ok(Some(packet)) => {
+                self.attachments_until = None;
+                self.take_packet(packet);
+            }
+            Ok(None) => {
+                if self.attachments_until.is_none() {
+                    let limit = self.engine.config().attachment_timeout;
+                    self.attachments_until = Some(self.line.clock.monotonic() + limit);
+                }
+            }
+            Err(error) => self.fail(Reason::ProtocolError, &error),
+        }
+    }
+
+    fn take_packet(&mut self, packet: socketio::Packet) {
+        let most = self.engine.config().max_namespaces;
+        let spaces = self.spaces.len();
+        let space = self
+            .spaces
+            .iter_mut()
+            .find(|space| space.is_named(packet.namespace()));
+        match (packet, space) {
+            (socketio::Packet::Connect { auth, .. }, Some(space)) if !space.is_open() => {
+                space.push(Command::Connect(auth));
+            }
+            (socketio::Packet::Connect { namespace, auth }, None) => {
+                if spaces < most {
+                    self.spaces.push(Space::asked_for(&namespace, auth));
+                } else {
+                    let refusal = socketio::connect_error(&namespace, "Too many namespaces", None);
+                    let _ = self.line.outbox.push(refusal);
+                }
+            }
+            (
+                socketio::Packet::Event {
+                    id, name, payload, ..
+                },
+                Some(space),
+            ) if space.is_open() => {
+                space.push(Command::Event {
+                    name,
+                    arguments: arguments(payload),
+                    answer: id.map_or(Answer::None, Answer::Ack),
+                });
+            }
+            (
+                socketio::Packet::Ack {
+                    namespace,
+                    id,
+                    payload,
+                },
+                Some(_),
+            ) => self.line.asks.answered(&namespace, id, arguments(payload)),
+            (socketio::Packet::Disconnect { .. }, Some(space)) if space.is_open() => {
+                space.push(Command::Leave);
+            }
+            (packet, _) => self.fail(
+                Reason::ProtocolError,
+                &format_args!("out of place in {:?}", packet.namespace()),
+            ),
+        }
+    }
+
+    fn plain_request(&mut self, text: &str) {
+        match plain::Request::decode(text, self.engine.config().max_payload) {
+            Ok(request) => self.only_space(Command::Event {
+                name: request.kind,
+                arguments: Arguments {
+                    args: vec![request.body],
+                    attachments: Vec::new(),
+                },
+                answer: Answer::Plain(request.id),
+            }),
+            Err(error) => self.fail(Reason::ProtocolError, &error),
+        }
+    }
+
+    fn bare_message(&mut self, arguments: Arguments) {
+        self.only_space(Command::Event {
+            name: "message".to_owned(),
+            arguments,
+            answer: Answer::Messages,
+        });
+    }
+
+    fn only_space(&mut self, command: Command) {
+        if let Some(space) = self.spaces.first_mut() {
+            space.push(command);
+        }
+    }
+}
+
+fn arguments(payload: Payload) -> Arguments {
+    Arguments {
+        args: payload.args,
+        attachments: payload.attachments,
+    }
+}

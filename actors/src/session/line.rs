@@ -1,0 +1,188 @@
+//! One client's line to us: what outlives a transport (an upgrade changes it) and is seen from any thread.
+
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+
+use super::actor::Session;
+use super::application::{Connection, Protocol, Visit};
+use super::ask::Asks;
+use super::outbox::Outbox;
+use super::reason::Reason;
+use super::transport::gate::Gate;
+use super::transport::socket::HardEnd;
+use crate::runtime::{Clock, Mailbox};
+use crate::wire::socketio;
+
+/// What carries a line now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Carrier {
+    WebSocket,
+    Polling,
+    Plain,
+    Sse,
+}
+
+/// See the module's page. The application sees it as a [`Connection`].
+pub(super) struct Line {
+    /// Public.
+    pub id: Arc<str>,
+    /// The Engine.IO session id: who knows it may poll, so it is the client's and ours alone.
+    pub sid: Arc<str>,
+    pub protocol: Protocol,
+    pub visit: Arc<Visit>,
+    pub outbox: Outbox,
+    pub asks: Asks,
+    pub clock: Clock,
+    /// The long poll of this line.
+    pub gate: Gate,
+    carrier: AtomicU8,
+    opened_at: DateTime<Utc>,
+    /// Milliseconds since 1970.
+    last_activity: AtomicI64,
+    /// On the monotonic clock, in microseconds: when the client is dead unless it says something.
+    deadline: AtomicU64,
+    /// The namespaces that the client is in, for the last word.
+    namespaces: Mutex<Vec<Arc<str>>>,
+    session: OnceLock<Mailbox<Session>>,
+    /// How to end the HTTP response that carries this line now, without its client's help.
+    hard: Mutex<Option<HardEnd>>,
+}
+
+impl Line {
+    pub fn new(
+        (id, sid): (Arc<str>, Arc<str>),
+        protocol: Protocol,
+        carrier: Carrier,
+        visit: Arc<Visit>,
+        outbox_limit: usize,
+        clock: Clock,
+    ) -> Line {
+        let now = clock.now();
+        Line {
+            id,
+            sid,
+            protocol,
+            visit,
+            outbox: Outbox::new(outbox_limit),
+            asks: Asks::new(clock.clone()),
+            gate: Gate::default(),
+            carrier: AtomicU8::new(carrier as u8),
+            opened_at: now,
+            last_activity: AtomicI64::new(now.timestamp_millis()),
+            deadline: AtomicU64::new(u64::MAX),
+            namespaces: Mutex::default(),
+            session: OnceLock::new(),
+            hard: Mutex::default(),
+            clock,
+        }
+    }
+
+    pub fn carrier(&self) -> Carrier {
+        match self.carrier.load(Ordering::Acquire) {
+            0 => Carrier::WebSocket,
+            1 => Carrier::Polling,
+            2 => Carrier::Plain,
+            _ => Carrier::Sse,
+        }
+    }
+
+    pub fn set_carrier(&self, carrier: Carrier) {
+        self.carrier.store(carrier as u8, Ordering::Release);
+    }
+
+    pub fn touch(&self) {
+        let now = self.clock.now().timestamp_millis();
+        self.last_activity.store(now, Ordering::Relaxed);
+    }
+
+    pub fn set_deadline(&self, deadline: Duration) {
+        let micros = u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX);
+        self.deadline.store(micros, Ordering::Release);
+    }
+
+    /// Whether the client is dead by now, whatever timer has fired or not.
+    pub fn is_overdue(&self) -> bool {
+        self.clock.monotonic().as_micros() >= u128::from(self.deadline.load(Ordering::Acquire))
+    }
+
+    pub fn joined(&self, namespace: Arc<str>) {
+        self.namespaces.lock().push(namespace);
+    }
+
+    pub fn left(&self, namespace: &str) {
+        self.namespaces
+            .lock()
+            .retain(|joined| **joined != *namespace);
+    }
+
+    pub fn set_session(&self, session: Mailbox<Session>) {
+        let _ = self.session.set(session);
+    }
+
+    /// Where what the client sends goes.
+    pub fn session(&self) -> Option<&Mailbox<Session>> {
+        self.session.get()
+    }
+
+    pub fn set_hard_end(&self, hard: Option<HardEnd>) {
+        *self.hard.lock() = hard;
+    }
+
+    pub fn take_hard_end(&self) -> Option<HardEnd> {
+        self.hard.lock().take()
+    }
+}
+
+impl Connection for Line {
+    fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    fn transport(&self) -> &'static str {
+        match self.carrier() {
+            Carrier::WebSocket => "websocket",
+            Carrier::Polling => "polling",
+            Carrier::Plain => "plain",
+            Carrier::Sse => "sse",
+        }
+    }
+
+    fn visit(&self) -> &Arc<Visit> {
+        &self.visit
+    }
+
+    fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    fn asks(&self) -> Option<&Asks> {
+        (self.protocol == Protocol::SocketIo).then_some(&self.asks)
+    }
+
+    fn opened_at(&self) -> DateTime<Utc> {
+        self.opened_at
+    }
+
+    fn last_activity(&self) -> DateTime<Utc> {
+        let millis = self.last_activity.load(Ordering::Relaxed);
+        DateTime::from_timestamp_millis(millis).unwrap_or(self.opened_at)
+    }
+
+    fn close(&self, reason: Reason) {
+        let mut last = Vec::new();
+        if reason.sends_disconnect() && self.protocol == Protocol::SocketIo {
+            let namespaces = self.namespaces.lock();
+            last.extend(namespaces.iter().map(|name| socketio::disconnect(name)));
+        }
+        self.outbox.close_after(last, reason);
+    }
+}

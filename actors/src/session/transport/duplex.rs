@@ -1,0 +1,530 @@
+//! One WebSocket: reads and writes on one task of the worker's thread.
+//!
+//! What waits in the outbox leaves together, in one vectored write; the frames are shared with other
+//! connections and not copied. Reading stops while the session has no room. A client that has something to
+//! read and takes none of it for the stall time is a slow consumer; whoever is told to go has half a second
+//! to take the last word, and is then cut off.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use actix_rt::net::TcpStream;
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use tokio::io::AsyncWrite;
+use tokio_util::io::poll_read_buf;
+
+use super::parting::GOODBYE;
+use super::socket;
+use super::websocket::{self, Heard, Inbound};
+use crate::runtime::{AskError, Sleep};
+use crate::session::actor::Received;
+use crate::session::application::{Connection, Protocol};
+use crate::session::engine::{Counted, Engine};
+use crate::session::line::{Carrier, Line};
+use crate::session::outbox::Drained;
+use crate::session::reason::Reason;
+use crate::wire::Frame;
+use crate::wire::engineio::{PROBE, Packet};
+
+/// Bytes taken from the outbox at once; what is above stays there, where the bound sees it.
+const CHUNK: usize = 64 * 1024;
+/// Slices of one write.
+const SLICES: usize = 64;
+/// Packets handed to the session at once.
+const BATCH: usize = 32;
+/// Room made for one read.
+const READ: usize = 4 * 1024;
+
+/// One WebSocket, as a future that ends with it.
+pub(super) struct Duplex {
+    io: Option<TcpStream>,
+    inbound: Inbound,
+    outgoing: Outgoing,
+    engine: Engine,
+    line: Arc<Line>,
+    phase: Phase,
+    /// The session is taking what was read.
+    taking: Option<BoxFuture<'static, Result<(), AskError>>>,
+    /// When nothing more can be written: until when something must be.
+    stalled: Option<Sleep>,
+    scratch: Vec<Frame>,
+    _counted: Counted,
+}
+
+enum Phase {
+    /// Tries to take a polling line over.
+    Probing(Sleep),
+    Open,
+    /// The connection is over; says goodbye until the time is up.
+    Leaving {
+        reason: Reason,
+        /// Our close frame is queued.
+        said: bool,
+        /// The client's has come.
+        heard: bool,
+        until: Sleep,
+    },
+}
+
+/// What a step came to.
+enum Step {
+    /// Nothing could be done.
+    Waits,
+    /// Something was: the other steps may have work.
+    Moved,
+    /// The socket is of no more use.
+    Over,
+}
+
+impl Duplex {
+    /// `first` goes out before anything else: the answer to the upgrade.
+    pub fn new(
+        engine: &Engine,
+        line: Arc<Line>,
+        io: TcpStream,
+        read: BytesMut,
+        first: Bytes,
+    ) -> Self {
+        let mut outgoing = Outgoing::default();
+        outgoing.push(first);
+        Duplex {
+            io: Some(io),
+            inbound: Inbound::new(read, engine.config().max_payload),
+            outgoing,
+            engine: engine.clone(),
+            line,
+            phase: Phase::Open,
+            taking: None,
+            stalled: None,
+            scratch: Vec::new(),
+            _counted: engine.count_transport(),
+        }
+    }
+
+    /// Begins as a guest on a line that is still polled.
+    pub fn probing(mut self) -> Self {
+        let limit = self.engine.config().upgrade_timeout;
+        self.phase = Phase::Probing(self.line.clock.sleep(limit));
+        self
+    }
+
+    /// Says goodbye at once; the line is not touched.
+    pub fn turned_away(mut self) -> Self {
+        self.leave(Reason::ProtocolError, true, false);
+        self.say_goodbye(Reason::ProtocolError);
+        self
+    }
+
+    fn leave(&mut self, reason: Reason, said: bool, heard: bool) {
+        if reason == Reason::SlowConsumer {
+            self.outgoing.keep_only_what_is_begun();
+        }
+        self.phase = Phase::Leaving {
+            reason,
+            said,
+            heard,
+            until: self.line.clock.sleep(GOODBYE),
+        };
+    }
+
+    fn say_goodbye(&mut self, reason: Reason) {
+        self.outgoing
+            .push(websocket::close(reason.close_code(), reason.as_str()));
+    }
+
+    /// The probe failed: this WebSocket goes, the line stays with polling.
+    fn forsake(&mut self) {
+        self.line.gate.forsaken();
+        self.leave(Reason::ProtocolError, true, false);
+        self.say_goodbye(Reason::ProtocolError);
+    }
+
+    fn drain(&mut self, cx: &mut Context<'_>) -> Step {
+        match &mut self.phase {
+            Phase::Probing(_) => Step::Waits,
+            Phase::Open if self.outgoing.is_empty() => {
+                match ready_or_waits(self.line.outbox.poll_drain(cx, &mut self.scratch, CHUNK)) {
+                    None => Step::Waits,
+                    Some(Drained::Frames) => self.queue_scratch(),
+                    Some(Drained::Closed(reason)) => {
+                        self.leave(reason, false, false);
+                        Step::Moved
+                    }
+                }
+            }
+            Phase::Open => match ready_or_waits(self.line.outbox.poll_draining(cx)) {
+                None => Step::Waits,
+                Some(reason) => {
+                    self.leave(reason, false, false);
+                    Step::Moved
+                }
+            },
+            Phase::Leaving { said: true, .. } => Step::Waits,
+            Phase::Leaving { .. } if !self.outgoing.is_empty() => Step::Waits,
+            Phase::Leaving { reason, said, .. } => {
+                match ready_or_waits(self.line.outbox.poll_drain(cx, &mut self.scratch, CHUNK)) {
+                    Some(Drained::Frames) => self.queue_scratch(),
+                    _ => {
+                        *said = true;
+                        let reason = *reason;
+                        self.say_goodbye(reason);
+                        Step::Moved
+                    }
+                }
+            }
+        }
+    }
+
+    fn queue_scratch(&mut self) -> Step {
+        let frames = self.scratch.drain(..);
+        self.outgoing
+            .queue
+            .extend(frames.map(|frame| frame.websocket()));
+        if self.scratch.capacity() > SLICES {
+            self.scratch = Vec::new();
+        }
+        Step::Moved
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> Step {
+        let Some(io) = &mut self.io else {
+            return Step::Over;
+        };
+        if self.outgoing.is_empty() {
+            return Step::Waits;
+        }
+        match self.outgoing.poll_write(Pin::new(io), cx) {
+            Poll::Ready(Ok(())) => {
+                self.stalled = None;
+                Step::Moved
+            }
+            Poll::Ready(Err(_)) => Step::Over,
+            Poll::Pending => {
+                if self.stalled.is_none() {
+                    let limit = self.engine.config().stall_timeout;
+                    self.stalled = Some(self.line.clock.sleep(limit));
+                }
+                Step::Waits
+            }
+        }
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Step {
+        if let Some(taking) = &mut self.taking {
+            match taking.as_mut().poll(cx) {
+                Poll::Pending => return Step::Waits,
+                Poll::Ready(taken) => {
+                    self.taking = None;
+                    // A session that is gone has closed the outbox. That its mailbox is full cannot be.
+                    if taken.is_err() {
+                        self.line.close(Reason::Fault);
+                    }
+                }
+            }
+        }
+        // What we owe in control frames is written first: a client cannot make us owe without end.
+        if self.outgoing.owes_control {
+            return Step::Waits;
+        }
+        let mut packets = Vec::new();
+        let step = self.read_into(&mut packets, cx);
+        if !packets.is_empty()
+            && matches!(self.phase, Phase::Open)
+            && let Some(session) = self.line.session()
+        {
+            self.taking = Some(Box::pin(session.ask(Received(packets))));
+        }
+        step
+    }
+
+    fn read_into(&mut self, packets: &mut Vec<Packet>, cx: &mut Context<'_>) -> Step {
+        let mut moved = Step::Waits;
+        loop {
+            loop {
+                if packets.len() >= BATCH || self.outgoing.owes_control {
+                    return Step::Moved;
+                }
+                match self.inbound.next() {
+                    Ok(None) => break,
+                    Ok(Some(heard)) => {
+                        moved = Step::Moved;
+                        if let Step::Over = self.hear(heard, packets) {
+                            return Step::Over;
+                        }
+                    }
+                    Err(broken) => return self.broken(&broken),
+                }
+            }
+            if !packets.is_empty() {
+                return Step::Moved;
+            }
+            let Some(io) = &mut self.io else {
+                return Step::Over;
+            };
+            // Room for a read is made when there is something to read.
+            match io.poll_read_ready(cx) {
+                Poll::Pending => return moved,
+                Poll::Ready(Err(_)) => return Step::Over,
+                Poll::Ready(Ok(())) => {}
+            }
+            self.inbound.buffer.reserve(READ);
+            match poll_read_buf(Pin::new(io), cx, &mut self.inbound.buffer) {
+                Poll::Pending => {
+                    if self.inbound.buffer.is_empty() {
+                        self.inbound.buffer = BytesMut::new();
+                    }
+                    return moved;
+                }
+                Poll::Ready(Ok(0) | Err(_)) => return Step::Over,
+                Poll::Ready(Ok(_)) => {}
+            }
+        }
+    }
+
+    fn hear(&mut self, heard: Heard, packets: &mut Vec<Packet>) -> Step {
+        if let Phase::Leaving { heard: closed, .. } = &mut self.phase {
+            if matches!(heard, Heard::Close(_)) {
+                *closed = true;
+            }
+            return Step::Moved;
+        }
+        match heard {
+            Heard::Ping(words) => self.outgoing.push_control(websocket::pong(words)),
+            Heard::Pong if self.line.protocol == Protocol::Plain => {
+                packets.push(Packet::Pong(Default::default()));
+            }
+            Heard::Pong => {}
+            Heard::Close(code) => {
+                if matches!(self.phase, Phase::Probing(_)) {
+                    self.line.gate.forsaken();
+                } else {
+                    self.line.close(Reason::ClientClosed);
+                }
+                self.leave(Reason::ClientClosed, true, true);
+                self.outgoing
+                    .push(websocket::close(code.unwrap_or(1000), ""));
+            }
+            Heard::Text(_) | Heard::Binary(_) => return self.hear_message(heard, packets),
+        }
+        Step::Moved
+    }
+
+    fn hear_message(&mut self, heard: Heard, packets: &mut Vec<Packet>) -> Step {
+        let packet = match (heard, self.line.protocol) {
+            (Heard::Binary(bytes), _) => Ok(Packet::decode_binary(bytes)),
+            (Heard::Text(bytes), Protocol::Plain) => bytes
+                .try_into()
+                .map(Packet::Message)
+                .map_err(|_| "not UTF-8".to_owned()),
+            (Heard::Text(bytes), _) => {
+                Packet::decode_text(bytes).map_err(|error| error.to_string())
+            }
+            _ => return Step::Moved,
+        };
+        match packet {
+            Ok(packet) if matches!(self.phase, Phase::Probing(_)) => self.probe(&packet),
+            Ok(packet) => packets.push(packet),
+            Err(why) => return self.broken(&why),
+        }
+        Step::Moved
+    }
+
+    fn probe(&mut self, packet: &Packet) {
+        match packet {
+            Packet::Ping(words) if *words == PROBE => {
+                let pong = Packet::Pong(words.clone()).encode();
+                self.outgoing.push_control(pong.websocket());
+                self.line.gate.probed();
+            }
+            Packet::Upgrade if self.line.outbox.closed().is_none() => {
+                self.line.set_carrier(Carrier::WebSocket);
+                self.line.gate.upgraded();
+                self.phase = Phase::Open;
+            }
+            _ => self.forsake(),
+        }
+    }
+
+    fn broken(&mut self, why: &dyn std::fmt::Display) -> Step {
+        tracing::debug!(connection = &*self.line.id, %why, "broken WebSocket input");
+        match self.phase {
+            Phase::Probing(_) => self.forsake(),
+            Phase::Open => {
+                self.line.close(Reason::ProtocolError);
+                // What follows cannot be told apart any more, so nothing is waited for.
+                self.leave(Reason::ProtocolError, false, true);
+            }
+            Phase::Leaving { .. } => return Step::Over,
+        }
+        Step::Moved
+    }
+
+    fn look_at_the_clock(&mut self, cx: &mut Context<'_>) -> Step {
+        match &mut self.phase {
+            Phase::Probing(until) => {
+                if Pin::new(until).poll(cx).is_ready() {
+                    self.forsake();
+                    return Step::Moved;
+                }
+            }
+            Phase::Leaving { until, .. } => {
+                if Pin::new(until).poll(cx).is_ready() {
+                    return Step::Over;
+                }
+            }
+            Phase::Open => {}
+        }
+        if let (Phase::Open, Some(stalled)) = (&self.phase, &mut self.stalled)
+            && Pin::new(stalled).poll(cx).is_ready()
+        {
+            self.stalled = None;
+            self.line.close(Reason::SlowConsumer);
+            return Step::Moved;
+        }
+        Step::Waits
+    }
+
+    fn has_parted(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Leaving {
+                said: true,
+                heard: true,
+                ..
+            }
+        ) && self.outgoing.is_empty()
+    }
+
+    /// Lets go of the socket, and of the line if it was carried here.
+    fn end(&mut self) {
+        match self.phase {
+            Phase::Probing(_) => self.line.gate.forsaken(),
+            Phase::Open => self.line.close(Reason::ClientClosed),
+            Phase::Leaving { .. } => {}
+        }
+        if let Some(io) = self.io.take() {
+            if self.outgoing.is_empty() {
+                drop(io);
+            } else {
+                socket::reset(io);
+            }
+        }
+    }
+}
+
+impl Future for Duplex {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        loop {
+            let mut moved = false;
+            let steps: [fn(&mut Duplex, &mut Context<'_>) -> Step; 4] = [
+                Duplex::drain,
+                Duplex::write,
+                Duplex::read,
+                Duplex::look_at_the_clock,
+            ];
+            for step in steps {
+                match step(this, cx) {
+                    Step::Waits => {}
+                    Step::Moved => moved = true,
+                    Step::Over => {
+                        this.end();
+                        return Poll::Ready(());
+                    }
+                }
+            }
+            if this.has_parted() {
+                this.end();
+                return Poll::Ready(());
+            }
+            if !moved {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl Drop for Duplex {
+    fn drop(&mut self) {
+        // Dropped before its end: the worker stops.
+        if self.io.is_some() {
+            self.end();
+        }
+    }
+}
+
+/// What is on its way into the socket.
+#[derive(Default)]
+struct Outgoing {
+    queue: VecDeque<Bytes>,
+    /// The first of the queue has been written in part.
+    begun: bool,
+    owes_control: bool,
+}
+
+impl Outgoing {
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    fn push(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.queue.push_back(bytes);
+        }
+    }
+
+    fn push_control(&mut self, bytes: Bytes) {
+        self.push(bytes);
+        self.owes_control = true;
+    }
+
+    /// A frame of which the client has a part must be ended; the rest it will not read.
+    fn keep_only_what_is_begun(&mut self) {
+        self.queue.truncate(usize::from(self.begun));
+        self.owes_control = false;
+    }
+
+    /// Writes as much as the socket takes at once.
+    fn poll_write(
+        &mut self,
+        io: Pin<&mut TcpStream>,
+        cx: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let filled = self.queue.len().min(SLICES);
+        for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
+            *slice = IoSlice::new(bytes);
+        }
+        let mut written = ready!(io.poll_write_vectored(cx, &slices[..filled]))?;
+        if written == 0 {
+            return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+        }
+        while let Some(first) = self.queue.front_mut() {
+            if written < first.len() {
+                first.advance(written);
+                self.begun |= written > 0;
+                return Poll::Ready(Ok(()));
+            }
+            written -= first.len();
+            self.queue.pop_front();
+            self.begun = false;
+        }
+        self.queue = VecDeque::new();
+        self.owes_control = false;
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn ready_or_waits<T>(poll: Poll<T>) -> Option<T> {
+    match poll {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}

@@ -1,0 +1,203 @@
+//! Requests that ask for a session, and the answers to those that get none.
+
+use std::sync::Arc;
+
+use actix_http::RequestHead;
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use bytes::Bytes;
+use std::net::SocketAddr;
+
+use crate::session::application::{Refused, Visit};
+use crate::wire::engineio;
+
+/// Headers that say nothing about who visits; they are not kept for the life of a connection.
+const NOISE: [&str; 14] = [
+    "accept",
+    "accept-encoding",
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-type",
+    "pragma",
+    "sec-fetch-dest",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "upgrade",
+];
+
+/// What a request shows of its sender.
+pub(in crate::session) fn visit(head: &RequestHead, peer: Option<SocketAddr>) -> Arc<Visit> {
+    let headers = head.headers().iter();
+    let kept = headers.filter(|(name, _)| !NOISE.contains(&name.as_str()));
+    Arc::new(Visit {
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: kept
+            .filter_map(|(name, value)| {
+                Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+            })
+            .collect(),
+        peer,
+    })
+}
+
+/// One parameter of a raw query. Those of Engine.IO need no decoding.
+pub(in crate::session) fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find_map(|(key, value)| (key == name).then_some(value))
+}
+
+/// An answer to a request that gets no session.
+#[derive(Debug)]
+pub(in crate::session) struct Denied {
+    pub status: u16,
+    pub content_type: String,
+    pub body: String,
+}
+
+impl Denied {
+    /// Engine.IO's own errors, as the reference words them.
+    fn coded(code: u8, message: &str) -> Denied {
+        Denied {
+            status: 400,
+            content_type: "application/json".into(),
+            body: format!(r#"{{"code":{code},"message":"{message}"}}"#),
+        }
+    }
+
+    pub fn unknown_transport() -> Denied {
+        Denied::coded(0, "Transport unknown")
+    }
+
+    pub fn unknown_sid() -> Denied {
+        Denied::coded(1, "Session ID unknown")
+    }
+
+    pub fn bad_method() -> Denied {
+        Denied::coded(2, "Bad handshake method")
+    }
+
+    pub fn bad_request() -> Denied {
+        Denied::coded(3, "Bad request")
+    }
+
+    pub fn unknown_version() -> Denied {
+        Denied::coded(5, "Unsupported protocol version")
+    }
+
+    pub fn plain(status: u16, message: &str) -> Denied {
+        Denied {
+            status,
+            content_type: "application/json".into(),
+            body: format!(r#"{{"message":"{message}"}}"#),
+        }
+    }
+
+    pub fn response(self) -> HttpResponse {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
+        HttpResponse::build(status)
+            .content_type(self.content_type)
+            .insert_header(("cache-control", "no-store"))
+            .body(self.body)
+    }
+
+    /// The whole response, for a connection that has left HTTP's dispatcher.
+    pub fn bytes(&self) -> Bytes {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let Denied {
+            content_type, body, ..
+        } = self;
+        Bytes::from(format!(
+            "HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\
+             cache-control: no-store\r\nconnection: close\r\n\r\n{body}",
+            body.len(),
+        ))
+    }
+}
+
+impl From<Refused> for Denied {
+    fn from(refused: Refused) -> Denied {
+        let (content_type, body) = refused.body.unwrap_or_else(|| {
+            let message = serde_json::to_string(&refused.message).unwrap_or_default();
+            (
+                "application/json".into(),
+                format!(r#"{{"message":{message}}}"#),
+            )
+        });
+        Denied {
+            status: refused.status,
+            // A header must not end early, whoever wrote the words.
+            content_type: content_type.replace(['\r', '\n'], " "),
+            body,
+        }
+    }
+}
+
+/// What a request to the engine's path wants.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::session) enum Wanted<'a> {
+    Handshake,
+    Session(&'a str),
+}
+
+/// Reads the query of a request to the engine's path that came over `transport`.
+pub(in crate::session) fn wanted<'a>(
+    query: &'a str,
+    transport: &str,
+) -> Result<Wanted<'a>, Denied> {
+    if parameter(query, "EIO") != Some(engineio::PROTOCOL) {
+        return Err(Denied::unknown_version());
+    }
+    if parameter(query, "transport") != Some(transport) {
+        return Err(Denied::unknown_transport());
+    }
+    Ok(parameter(query, "sid").map_or(Wanted::Handshake, Wanted::Session))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_says_its_version_its_transport_and_its_session() {
+        let polling = |query| wanted(query, "polling").map_err(|denied| denied.body);
+        assert_eq!(polling("EIO=4&transport=polling"), Ok(Wanted::Handshake));
+        assert_eq!(
+            polling("t=x&EIO=4&transport=polling&sid=abc"),
+            Ok(Wanted::Session("abc"))
+        );
+        let unknown_version = r#"{"code":5,"message":"Unsupported protocol version"}"#;
+        let unknown_transport = r#"{"code":0,"message":"Transport unknown"}"#;
+        assert_eq!(polling("transport=polling").unwrap_err(), unknown_version);
+        assert_eq!(
+            polling("EIO=3&transport=polling").unwrap_err(),
+            unknown_version
+        );
+        assert_eq!(polling("EIO=4").unwrap_err(), unknown_transport);
+        assert_eq!(
+            polling("EIO=4&transport=websocket").unwrap_err(),
+            unknown_transport
+        );
+    }
+
+    #[test]
+    fn a_refusal_cannot_write_headers() {
+        let denied = Denied::from(Refused {
+            status: 401,
+            message: "no".into(),
+            data: None,
+            body: Some(("text/plain\r\nx: y".into(), "hm".into())),
+        });
+        let bytes = denied.bytes();
+        let text = std::str::from_utf8(&bytes).unwrap();
+        assert!(text.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{text}");
+        assert!(!text.contains("\nx: y"), "{text}");
+        assert!(text.ends_with("\r\n\r\nhm"), "{text}");
+    }
+}
