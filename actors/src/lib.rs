@@ -13,9 +13,11 @@
 //! This crate names no SQL, no Redis and no URL; the root crate implements [`ports`] and depends
 //! on this one, never the other way round.
 
+pub mod activity_logger;
 pub mod broadcaster;
 pub mod consumer;
 pub mod model;
+pub mod notifier;
 pub mod ports;
 pub mod room;
 pub mod runtime;

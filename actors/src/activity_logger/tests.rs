@@ -1,0 +1,258 @@
+//! Each entry has its row once: whatever is lost, fails, panics, or is done by another node.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use proptest::prelude::*;
+
+use super::*;
+use crate::runtime::{Clock, How, Ledger, Mailbox, supervise_here};
+use crate::testing::{Fault, MemoryActivity, MemoryRecord, noon, on_actix, settle};
+
+struct World {
+    record: Arc<MemoryRecord>,
+    sink: Arc<MemoryActivity>,
+    clock: Clock,
+    ledger: Ledger,
+    logger: Mailbox<ActivityLogger>,
+}
+
+impl World {
+    fn new() -> World {
+        World::with(MemoryRecord::new(), MemoryActivity::new())
+    }
+
+    fn with(record: Arc<MemoryRecord>, sink: Arc<MemoryActivity>) -> World {
+        let clock = Clock::manual(noon());
+        let ledger = Ledger::new(clock.clone());
+        ledger.allow_faults();
+        let logger = supervise_here(ActivityLogger::SPEC, &ledger, |_| {
+            ActivityLogger::new(record.clone(), sink.clone())
+        });
+        World {
+            record,
+            sink,
+            clock,
+            ledger,
+            logger,
+        }
+    }
+
+    /// Commits a change and tells of it.
+    fn change(&self) {
+        let entry = self.record.grow();
+        // A full mailbox is one of the things that may happen.
+        let _ = self.logger.tell(Told(entry));
+    }
+
+    async fn seconds(&self, seconds: u64) {
+        self.clock.wind(Duration::from_secs(seconds)).await;
+        settle().await;
+    }
+
+    fn each_row_is_there_once(&self) {
+        let head = self.record.head();
+        assert_eq!(self.sink.rows(), (1..=head).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn what_is_told_is_written_at_once_without_reading_the_record() {
+    on_actix(async {
+        let world = World::new();
+        settle().await;
+        let reads = world.record.faults.calls();
+        world.change();
+        world.change();
+        settle().await;
+        assert_eq!(world.sink.rows(), [1, 2]);
+        assert_eq!(world.record.faults.calls(), reads);
+    });
+}
+
+#[test]
+fn what_was_committed_before_it_started_or_never_told_is_written_all_the_same() {
+    on_actix(async {
+        let record = MemoryRecord::new();
+        for _ in 0..2 * consumer::PAGE + 3 {
+            record.grow();
+        }
+        let world = World::with(record, MemoryActivity::new());
+        settle().await;
+        world.each_row_is_there_once();
+        world.record.grow();
+        world.seconds(1).await;
+        world.each_row_is_there_once();
+    });
+}
+
+#[test]
+fn while_its_table_is_gone_it_keeps_its_memory_small_and_afterwards_every_row_is_there() {
+    on_actix(async {
+        let world = World::new();
+        settle().await;
+        world.sink.faults.set_away(true);
+        for _ in 0..10_000 {
+            world.change();
+        }
+        world.seconds(60).await;
+        assert!(world.sink.rows().is_empty());
+        let tries = world.sink.faults.calls();
+        assert!(tries < 30, "{tries} attempts in a minute");
+        world.sink.faults.set_away(false);
+        world.seconds(6).await;
+        for _ in 0..20 {
+            settle().await;
+        }
+        world.each_row_is_there_once();
+    });
+}
+
+#[test]
+fn telling_never_waits_also_when_nothing_can_be_written() {
+    on_actix(async {
+        let world = World::new();
+        world.sink.faults.set_away(true);
+        // Not one turn of the loop in between: `tell` is no future, so it has nothing to wait with.
+        for _ in 0..2 * ActivityLogger::SPEC.capacity {
+            world.change();
+        }
+        let row = world.ledger.row("ActivityLogger").unwrap();
+        assert_eq!(row.rejected, ActivityLogger::SPEC.capacity as u64);
+        world.sink.faults.set_away(false);
+        world.seconds(6).await;
+        for _ in 0..20 {
+            settle().await;
+        }
+        world.each_row_is_there_once();
+        assert!(world.ledger.row("ActivityLogger").unwrap().balances());
+    });
+}
+
+#[test]
+fn a_panic_before_or_after_a_batch_was_written_neither_loses_nor_doubles_a_row() {
+    on_actix(async {
+        for fault in [
+            Fault::PanicBefore,
+            Fault::PanicAfter,
+            Fault::Before,
+            Fault::After,
+        ] {
+            let world = World::new();
+            settle().await;
+            // The next call is the write.
+            world.sink.faults.plan([Some(fault)]);
+            world.change();
+            world.change();
+            settle().await;
+            world.change();
+            world.seconds(2).await;
+            world.each_row_is_there_once();
+            let row = world.ledger.row("ActivityLogger").unwrap();
+            let panics = matches!(fault, Fault::PanicBefore | Fault::PanicAfter);
+            assert_eq!(row.restarts, u64::from(panics), "{fault:?}");
+        }
+    });
+}
+
+#[test]
+fn what_another_node_wrote_is_not_written_again() {
+    on_actix(async {
+        let world = World::new();
+        settle().await;
+        let entries: Vec<_> = (0..6).map(|_| world.record.grow()).collect();
+        world.sink.overtake(4);
+        for entry in entries {
+            world.logger.tell(Told(entry)).unwrap();
+        }
+        settle().await;
+        world.each_row_is_there_once();
+    });
+}
+
+#[test]
+fn a_flush_is_answered_when_everything_up_to_there_is_written() {
+    on_actix(async {
+        let world = World::new();
+        settle().await;
+        assert_eq!(world.logger.ask(Flush { upto: 0 }).await, Ok(true));
+        world.sink.faults.plan([Some(Fault::Before)]);
+        world.record.grow(); // never told
+        let mut flushed = Box::pin(world.logger.ask(Flush { upto: 1 }));
+        settle().await;
+        assert_eq!((&mut flushed).now_or_never(), None);
+        world.seconds(1).await;
+        assert_eq!(flushed.await, Ok(true));
+        assert_eq!(world.sink.rows(), [1]);
+    });
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Change { told: bool },
+    Retell(u8),
+    Sink(Fault),
+    Record(Fault),
+    Panic(u8),
+    Overtake,
+    Settle,
+    Second,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let fault = || {
+        prop_oneof![
+            Just(Fault::Before),
+            Just(Fault::After),
+            Just(Fault::PanicBefore),
+            Just(Fault::PanicAfter),
+        ]
+    };
+    prop_oneof![
+        10 => any::<bool>().prop_map(|told| Step::Change { told }),
+        2 => any::<u8>().prop_map(Step::Retell),
+        2 => fault().prop_map(Step::Sink),
+        2 => fault().prop_map(Step::Record),
+        1 => (0..3u8).prop_map(Step::Panic),
+        1 => Just(Step::Overtake),
+        3 => Just(Step::Settle),
+        1 => Just(Step::Second),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn every_entry_has_its_row_once_and_in_order(
+        steps in proptest::collection::vec(step(), 1..60),
+    ) {
+        on_actix(async {
+            let world = World::new();
+            for step in steps {
+                match step {
+                    Step::Change { told: true } => world.change(),
+                    Step::Change { told: false } => { world.record.grow(); }
+                    Step::Retell(seq) => {
+                        let entries = world.record.entries();
+                        if let Some(entry) = entries.get(usize::from(seq)) {
+                            world.logger.tell(Told(entry.clone())).unwrap();
+                        }
+                    }
+                    Step::Sink(fault) => world.sink.faults.plan([Some(fault)]),
+                    Step::Record(fault) => world.record.faults.plan([Some(fault)]),
+                    Step::Panic(how) => {
+                        let hows = [How::Now, How::InFuture, How::InSpawned];
+                        world.ledger.poke("ActivityLogger", hows[usize::from(how)]);
+                    }
+                    Step::Overtake => world.sink.overtake(world.record.head()),
+                    Step::Settle => settle().await,
+                    Step::Second => world.seconds(1).await,
+                }
+            }
+            // Past every pause: of the retries, and of the supervisor.
+            world.seconds(600).await;
+            world.each_row_is_there_once();
+            assert!(world.ledger.row("ActivityLogger").unwrap().balances());
+        });
+    }
+}
