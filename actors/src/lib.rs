@@ -22,6 +22,7 @@ pub mod ports;
 pub mod room;
 pub mod runtime;
 pub mod session;
+pub mod socket_registry;
 pub mod subscriber;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -1,0 +1,624 @@
+//! The `SocketRegistry` knows every connection of this node and the sockets on it: lists them,
+//! finds one, forces it off, and ends those whose token or user no longer carries them.
+//!
+//! *Told by* the sessions' application, as connections and sockets come and go; by the Broadcaster,
+//! of each change to a user ([`Heard`]).
+//! *Tells* the Broadcaster `connection_opened` and `connection_closed`; closes connections.
+//! *Restart*: with all it knew. News that was lost meanwhile is made good by the sweep: a connection
+//! whose outbox is closed is forgotten.
+//! *Never* waits for a client; closing is the connection's own work.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Handler, Message, Supervised};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::to_raw_value;
+use uuid::Uuid;
+
+use crate::broadcaster::{Heard, Publish};
+use crate::model::envelope::{Ephemeral, timestamp};
+use crate::model::event::Kind;
+use crate::model::identity::{Role, UserRef};
+use crate::model::record::Entry;
+use crate::model::room::{Channel, Namespace};
+use crate::runtime::{Context, Restart, Spec, Teller};
+use crate::session::{Connection, Protocol, Reason};
+
+/// Messages that wait for it: a herd of connections that all open at once.
+pub const CAPACITY: usize = 65_536;
+/// How often tokens are looked at; a socket outlives its token by this at most.
+const WATCH: Duration = Duration::from_millis(250);
+/// How often connections are looked for whose end was not told.
+const SWEEP: Duration = Duration::from_secs(10);
+
+// State
+
+pub struct SocketRegistry {
+    publish: Teller<Publish>,
+    lines: HashMap<Arc<str>, Line>,
+    /// The connection of each socket.
+    sids: HashMap<Arc<str>, Arc<str>>,
+    users: HashMap<Uuid, HashSet<Arc<str>>>,
+    /// When which socket's token ends.
+    ends: BTreeSet<(DateTime<Utc>, Arc<str>)>,
+    opened: u64,
+    closed: BTreeMap<&'static str, u64>,
+}
+
+/// A connection.
+struct Line {
+    connection: Arc<dyn Connection>,
+    user: Option<UserRef>,
+    sockets: BTreeMap<Arc<str>, Socket>,
+}
+
+struct Socket {
+    namespaces: Vec<Namespace>,
+    rooms: Vec<Channel>,
+    expires_at: DateTime<Utc>,
+}
+
+/// A connection, as `GET socket/connections` lists it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    pub id: Arc<str>,
+    /// The socket of each namespace.
+    pub sids: BTreeMap<&'static str, Arc<str>>,
+    /// `null` until a namespace has let it in.
+    pub user: Option<UserRef>,
+    /// `websocket`, `polling`, `plain` or `sse`.
+    pub transport: &'static str,
+    pub namespaces: BTreeSet<&'static str>,
+    pub rooms: BTreeSet<String>,
+    pub connected_at: String,
+    pub last_activity: String,
+    pub ip: Option<String>,
+    pub user_agent: Option<String>,
+    pub queued_bytes: usize,
+}
+
+/// Which connections to list; what is not given does not narrow.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub namespace: Option<Namespace>,
+    pub user_id: Option<Uuid>,
+    /// As spelt: `episode:<id>`.
+    pub room: Option<String>,
+}
+
+/// Figures of this node.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stats {
+    pub connections: usize,
+    pub sockets: usize,
+    pub users: usize,
+    pub by_transport: BTreeMap<&'static str, usize>,
+    pub by_namespace: BTreeMap<&'static str, usize>,
+    pub queued_bytes: usize,
+    /// Since the start.
+    pub opened: u64,
+    /// Since the start, by reason.
+    pub closed: BTreeMap<&'static str, u64>,
+}
+
+// Messages
+
+/// A connection was opened; who it is shows at [`Attached`].
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Opened {
+    pub connection: Arc<dyn Connection>,
+}
+
+/// A connection is closed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Closed {
+    pub connection: Arc<str>,
+    pub reason: Reason,
+}
+
+/// A socket was let in. Answered when it is listed and its token is watched.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Attached {
+    pub connection: Arc<dyn Connection>,
+    pub sid: Arc<str>,
+    pub namespaces: Vec<Namespace>,
+    pub user: UserRef,
+    pub expires_at: DateTime<Utc>,
+    pub rooms: Vec<Channel>,
+}
+
+/// A socket left its namespace, or its connection ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Detached {
+    pub connection: Arc<str>,
+    pub sid: Arc<str>,
+}
+
+/// A socket joined a room.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Joined {
+    pub connection: Arc<str>,
+    pub sid: Arc<str>,
+    pub channel: Channel,
+}
+
+/// A socket left a room.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Left {
+    pub connection: Arc<str>,
+    pub sid: Arc<str>,
+    pub channel: Channel,
+}
+
+/// A socket has a new token.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Renewed {
+    pub connection: Arc<str>,
+    pub sid: Arc<str>,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A socket came back on the connection `by`: whatever else still bears its `sid` is ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Supersede {
+    pub sid: Arc<str>,
+    pub by: Arc<str>,
+}
+
+/// The connections, newest first.
+#[derive(Message)]
+#[rtype(result = "Vec<Row>")]
+pub struct List(pub Filter);
+
+/// Ends the connection with this id, or the one that bears this `sid`. `false`: there is none.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub struct ForceOff {
+    pub socket_id: String,
+    pub reason: Reason,
+}
+
+/// Figures.
+#[derive(Message)]
+#[rtype(result = "Stats")]
+pub struct GetStats;
+
+/// The `sid`s of all sockets that Socket.IO's recovery may ask for one day.
+#[derive(Message)]
+#[rtype(result = "Vec<String>")]
+pub struct Sids;
+
+// Life
+
+impl SocketRegistry {
+    pub const SPEC: Spec = Spec {
+        name: "SocketRegistry",
+        capacity: CAPACITY,
+        restart: Restart::Permanent,
+    };
+
+    pub fn new(publish: Teller<Publish>) -> SocketRegistry {
+        SocketRegistry {
+            publish,
+            lines: HashMap::new(),
+            sids: HashMap::new(),
+            users: HashMap::new(),
+            ends: BTreeSet::new(),
+            opened: 0,
+            closed: BTreeMap::new(),
+        }
+    }
+}
+
+impl Actor for SocketRegistry {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.every(WATCH, |registry, ctx| {
+            if ctx.mailbox().is_none() {
+                return actix::ActorContext::stop(ctx);
+            }
+            registry.end_expired(ctx.clock().now());
+        });
+        ctx.every(SWEEP, |registry, ctx| registry.sweep(ctx.clock().now()));
+    }
+}
+
+impl Supervised for SocketRegistry {}
+
+// Handlers
+
+impl Handler<Opened> for SocketRegistry {
+    type Result = ();
+
+    fn handle(&mut self, Opened { connection }: Opened, ctx: &mut Context<Self>) {
+        self.open(connection, ctx.clock().now());
+    }
+}
+
+impl Handler<Closed> for SocketRegistry {
+    type Result = ();
+
+    fn handle(&mut self, closed: Closed, ctx: &mut Context<Self>) {
+        self.close(&closed.connection, closed.reason, ctx.clock().now());
+    }
+}
+
+impl Handler<Attached> for SocketRegistry {
+    type Result = ();
+
+    fn handle(&mut self, attached: Attached, ctx: &mut Context<Self>) {
+        self.attach(attached, ctx.clock().now());
+    }
+}
+
+impl Handler<Detached> for SocketRegistry {
+    type Result = ();
+
+    fn handle(&mut self, Detached { connection, sid }: Detached, _: &mut Context<Self>) {
+        self.detach(&connection, &sid);
+    }
+}
+
+impl Handler<Joined> for SocketRegistry {
+    type Result = ();
+
+    fn handle(&mut self, joined: Joined, _: &mut Context<Self>) {
+        if let Some(socket) = self.socket(&joined.connection, &joined.sid)
+            && !socket.rooms.contains(&joined.channel)
+        {
+            socket.rooms.push(joined.channel);
+        }
+    }
+}
+
+impl Handler<Left> for SocketRegistry {
+    type Result = ();
+
+    fn handle(&mut self, left: Left, _: &mut Context<Self>) {
+        if let Some(socket) = self.socket(&left.connection, &left.sid) {
+            socket.rooms.retain(|channel| *channel != left.channel);
+        }
+    }
+}
+
+impl Handler<Renewed> for SocketRegistry {
+    type Result = ();
+
+    fn handle(&mut self, renewed: Renewed, _: &mut Context<Self>) {
+        if let Some(socket) = self.socket(&renewed.connection, &renewed.sid) {
+            socket.expires_at = renewed.expires_at;
+            self.ends.insert((renewed.expires_at, renewed.sid));
+        }
+    }
+}
+
+impl Handler<Supersede> for SocketRegistry {
+    type Result = ();
+
+    fn handle(&mut self, Supersede { sid, by }: Supersede, _: &mut Context<Self>) {
+        for line in self.lines.values() {
+            if *line.connection.id() != by && line.sockets.contains_key(&sid) {
+                line.connection.close(Reason::Superseded);
+            }
+        }
+    }
+}
+
+impl Handler<List> for SocketRegistry {
+    type Result = Vec<Row>;
+
+    fn handle(&mut self, List(filter): List, _: &mut Context<Self>) -> Vec<Row> {
+        self.list(&filter)
+    }
+}
+
+impl Handler<ForceOff> for SocketRegistry {
+    type Result = bool;
+
+    fn handle(&mut self, force: ForceOff, _: &mut Context<Self>) -> bool {
+        self.force_off(&force.socket_id, force.reason)
+    }
+}
+
+impl Handler<GetStats> for SocketRegistry {
+    type Result = actix::MessageResult<GetStats>;
+
+    fn handle(&mut self, _: GetStats, _: &mut Context<Self>) -> Self::Result {
+        actix::MessageResult(self.stats())
+    }
+}
+
+impl Handler<Sids> for SocketRegistry {
+    type Result = Vec<String>;
+
+    fn handle(&mut self, _: Sids, _: &mut Context<Self>) -> Vec<String> {
+        self.lines
+            .values()
+            .filter(|line| line.connection.protocol() == Protocol::SocketIo)
+            .flat_map(|line| line.sockets.keys().map(ToString::to_string))
+            .collect()
+    }
+}
+
+impl Handler<Heard> for SocketRegistry {
+    type Result = ();
+
+    fn handle(&mut self, Heard(entry): Heard, _: &mut Context<Self>) {
+        self.heed(&entry);
+    }
+}
+
+// Work
+
+impl SocketRegistry {
+    fn open(&mut self, connection: Arc<dyn Connection>, now: DateTime<Utc>) {
+        let id = connection.id().clone();
+        if self.lines.contains_key(&id) || connection.outbox().closed().is_some() {
+            return;
+        }
+        self.opened += 1;
+        let data = json!({ "id": &*id, "transport": connection.transport() });
+        self.lines.insert(
+            id,
+            Line {
+                connection,
+                user: None,
+                sockets: BTreeMap::new(),
+            },
+        );
+        self.announce(Kind::ConnectionOpened, now, data);
+    }
+
+    fn attach(&mut self, attached: Attached, now: DateTime<Utc>) {
+        // The news of the opening may have been lost.
+        self.open(attached.connection.clone(), now);
+        let id = attached.connection.id().clone();
+        let Some(line) = self.lines.get_mut(&id) else {
+            return; // it is closed already
+        };
+        let (sid, expires_at) = (attached.sid, attached.expires_at);
+        self.users
+            .entry(attached.user.id)
+            .or_default()
+            .insert(id.clone());
+        line.user = Some(attached.user);
+        line.sockets.insert(
+            sid.clone(),
+            Socket {
+                namespaces: attached.namespaces,
+                rooms: attached.rooms,
+                expires_at,
+            },
+        );
+        self.sids.insert(sid.clone(), id);
+        self.ends.insert((expires_at, sid));
+    }
+
+    fn detach(&mut self, connection: &Arc<str>, sid: &Arc<str>) {
+        if let Some(line) = self.lines.get_mut(connection)
+            && let Some(socket) = line.sockets.remove(sid)
+        {
+            self.forget_socket(connection, sid, &socket);
+        }
+    }
+
+    /// A resumed socket bears its old `sid` on a new connection: that entry is not this one's.
+    fn forget_socket(&mut self, connection: &Arc<str>, sid: &Arc<str>, socket: &Socket) {
+        if self.sids.get(sid) == Some(connection) {
+            self.sids.remove(sid);
+            self.ends.remove(&(socket.expires_at, sid.clone()));
+        }
+    }
+
+    fn close(&mut self, connection: &Arc<str>, reason: Reason, now: DateTime<Utc>) {
+        let Some(line) = self.lines.remove(connection) else {
+            return;
+        };
+        for (sid, socket) in &line.sockets {
+            self.forget_socket(connection, sid, socket);
+        }
+        if let Some(user) = &line.user
+            && let Some(lines) = self.users.get_mut(&user.id)
+        {
+            lines.remove(connection);
+            if lines.is_empty() {
+                self.users.remove(&user.id);
+            }
+        }
+        *self.closed.entry(reason.as_str()).or_default() += 1;
+        let data = json!({ "id": &**connection, "user": line.user, "reason": reason });
+        self.announce(Kind::ConnectionClosed, now, data);
+    }
+
+    fn socket(&mut self, connection: &Arc<str>, sid: &Arc<str>) -> Option<&mut Socket> {
+        self.lines.get_mut(connection)?.sockets.get_mut(sid)
+    }
+
+    fn force_off(&self, socket_id: &str, reason: Reason) -> bool {
+        let id = self.sids.get(socket_id).map_or(socket_id, |id| &**id);
+        let line = self.lines.get(id);
+        if let Some(line) = line {
+            line.connection.close(reason);
+        }
+        line.is_some()
+    }
+
+    /// Ends what a user may no longer have: everything of one that was disabled or whose role was
+    /// lowered. With its next token it is let in as what it is then.
+    fn heed(&self, entry: &Entry) {
+        #[derive(Deserialize)]
+        struct Change<T> {
+            old: T,
+            new: T,
+        }
+        #[derive(Deserialize)]
+        struct Changes {
+            role: Option<Change<Role>>,
+            disabled: Option<Change<bool>>,
+        }
+        #[derive(Deserialize)]
+        struct Data {
+            id: Uuid,
+            changes: Changes,
+        }
+        let Ok(data) = serde_json::from_str::<Data>(entry.data.get()) else {
+            return;
+        };
+        let lowered = data.changes.role.is_some_and(|role| role.new < role.old);
+        let disabled = data.changes.disabled.is_some_and(|it| it.new && !it.old);
+        if !lowered && !disabled {
+            return;
+        }
+        for id in self.users.get(&data.id).into_iter().flatten() {
+            if let Some(line) = self.lines.get(id) {
+                line.connection.close(Reason::Unauthorized);
+            }
+        }
+    }
+
+    fn end_expired(&mut self, now: DateTime<Utc>) {
+        while let Some((at, sid)) = self.ends.first().cloned()
+            && at <= now
+        {
+            self.ends.pop_first();
+            let line = self.sids.get(&sid).and_then(|id| self.lines.get(id));
+            // A token that was renewed has an end of its own.
+            if let Some(line) = line
+                && line
+                    .sockets
+                    .get(&sid)
+                    .is_some_and(|it| it.expires_at <= now)
+            {
+                line.connection.close(Reason::Unauthorized);
+            }
+        }
+    }
+
+    fn sweep(&mut self, now: DateTime<Utc>) {
+        let gone: Vec<_> = self
+            .lines
+            .iter()
+            .filter_map(|(id, line)| Some((id.clone(), line.connection.outbox().closed()?)))
+            .collect();
+        for (id, reason) in gone {
+            self.close(&id, reason, now);
+        }
+    }
+
+    fn list(&self, filter: &Filter) -> Vec<Row> {
+        let mut rows: Vec<_> = self
+            .lines
+            .values()
+            .filter(|line| filter.takes(line))
+            .map(|line| (line.connection.opened_at(), line.row()))
+            .collect();
+        rows.sort_by(|(a, left), (b, right)| b.cmp(a).then_with(|| left.id.cmp(&right.id)));
+        rows.into_iter().map(|(_, row)| row).collect()
+    }
+
+    fn stats(&self) -> Stats {
+        let mut by_transport = BTreeMap::new();
+        let mut by_namespace = BTreeMap::new();
+        let mut sockets = 0;
+        for line in self.lines.values() {
+            *by_transport.entry(line.connection.transport()).or_default() += 1;
+            for socket in line.sockets.values() {
+                sockets += 1;
+                for namespace in &socket.namespaces {
+                    *by_namespace.entry(namespace.path()).or_default() += 1;
+                }
+            }
+        }
+        Stats {
+            connections: self.lines.len(),
+            sockets,
+            users: self.users.len(),
+            by_transport,
+            by_namespace,
+            queued_bytes: self
+                .lines
+                .values()
+                .map(|line| line.connection.outbox().queued_bytes())
+                .sum(),
+            opened: self.opened,
+            closed: self.closed.clone(),
+        }
+    }
+
+    fn announce(&self, kind: Kind, at: DateTime<Utc>, data: serde_json::Value) {
+        // A rejected tell is counted and logged by the mailbox; the event is of the moment.
+        let _ = self.publish.tell(Publish(Ephemeral {
+            event: kind.name().to_owned(),
+            at,
+            user: None,
+            data: to_raw_value(&data).unwrap_or_default(),
+            audience: vec![Channel::all(Namespace::Admin)],
+            except: None,
+        }));
+    }
+}
+
+impl Filter {
+    fn takes(&self, line: &Line) -> bool {
+        let mut sockets = line.sockets.values();
+        let user = line.user.as_ref().map(|user| user.id);
+        self.user_id.is_none_or(|id| user == Some(id))
+            && self
+                .namespace
+                .is_none_or(|it| sockets.any(|socket| socket.namespaces.contains(&it)))
+            && self
+                .room
+                .as_ref()
+                .is_none_or(|room| line.rooms().contains(room))
+    }
+}
+
+impl Line {
+    fn rooms(&self) -> BTreeSet<String> {
+        let channels = self.sockets.values().flat_map(|socket| &socket.rooms);
+        channels
+            .filter_map(|channel| channel.room.as_ref())
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    fn row(&self) -> Row {
+        let connection = &self.connection;
+        let visit = connection.visit();
+        let mut sids = BTreeMap::new();
+        for (sid, socket) in &self.sockets {
+            for namespace in &socket.namespaces {
+                sids.insert(namespace.path(), sid.clone());
+            }
+        }
+        Row {
+            id: connection.id().clone(),
+            namespaces: sids.keys().copied().collect(),
+            sids,
+            user: self.user.clone(),
+            transport: connection.transport(),
+            rooms: self.rooms(),
+            connected_at: timestamp(connection.opened_at()),
+            last_activity: timestamp(connection.last_activity()),
+            ip: visit.peer.map(|peer| peer.ip().to_string()),
+            user_agent: visit.header("user-agent").map(str::to_owned),
+            queued_bytes: connection.outbox().queued_bytes(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
