@@ -1,1 +1,31 @@
-fn main() {}
+//! The program: what was asked for, the configuration, the logs, and off it goes.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use callboard::cli::{self, Cli};
+use callboard::config::Config;
+use callboard::telemetry;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = match Config::from_environment() {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::from(2);
+        }
+    };
+    telemetry::init(&config);
+    match actix_web::rt::System::new().block_on(cli::run(cli, config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -31,8 +31,31 @@ pub struct Filter {
 pub struct Change {
     pub who: UserRef,
     pub origin: Origin,
-    /// `If-Match`: another version is [`StoreError::Precondition`].
-    pub expected: Option<i64>,
+    pub expected: Expected,
+}
+
+/// `If-Match`: which version a change is based on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Whatever there is.
+    Any,
+    /// One of these, else [`StoreError::Precondition`].
+    OneOf(Vec<i64>),
+    /// It was not said, and must be: [`StoreError::PreconditionRequired`].
+    Unstated,
+}
+
+impl Expected {
+    /// Asked when the change is made and before it is committed: a conflict is heard first (409, 412, 428), and what
+    /// was written is rolled back.
+    fn allows(&self, current: i64) -> Result<()> {
+        match self {
+            Expected::Any => Ok(()),
+            Expected::OneOf(versions) if versions.contains(&current) => Ok(()),
+            Expected::OneOf(_) => Err(StoreError::Precondition { current }),
+            Expected::Unstated => Err(StoreError::PreconditionRequired),
+        }
+    }
 }
 
 macro_rules! columns {
@@ -137,17 +160,11 @@ async fn select(conn: &mut Conn, id: Uuid) -> Result<Option<Episode>> {
     .transpose()
 }
 
-/// The row, locked until the transaction ends, at the version that the caller expects.
-async fn lock(tx: &mut Tx, id: Uuid, expected: Option<i64>) -> Result<Episode> {
+/// The row, locked until the transaction ends.
+async fn lock(tx: &mut Tx, id: Uuid) -> Result<Episode> {
     let text = locked!(tx, "SELECT ", columns!(), " FROM episodes WHERE id = $1");
     let row = sql!(tx, text, id => optional Row)?;
-    let episode = row.ok_or(StoreError::NotFound)?.episode()?;
-    match expected {
-        Some(version) if version != episode.version => Err(StoreError::Precondition {
-            current: episode.version,
-        }),
-        _ => Ok(episode),
-    }
+    row.ok_or(StoreError::NotFound)?.episode()
 }
 
 pub async fn insert(
@@ -211,10 +228,13 @@ pub async fn update(
     store
         .write(move |tx| {
             Box::pin(async move {
-                let old = lock(tx, id, change.expected).await?;
+                let old = lock(tx, id).await?;
                 let mut fields = old.fields.clone();
                 edit(&mut fields);
-                save(tx, old, fields, change, now).await
+                let (expected, version) = (change.expected.clone(), old.version);
+                let saved = save(tx, old, fields, change, now).await?;
+                expected.allows(version)?;
+                Ok(saved)
             })
         })
         .await
@@ -229,12 +249,15 @@ pub async fn publish(store: &Store, id: Uuid, change: Change) -> Result<(Episode
                 let published = StoreError::Conflict {
                     code: "already_published",
                 };
-                let old = lock(tx, id, change.expected).await?;
+                let old = lock(tx, id).await?;
                 let mut fields = old.fields.clone();
                 fields.status = Status::Published;
-                // Nothing to record: it was published.
+                let (expected, version) = (change.expected.clone(), old.version);
                 let (episode, entry) = save(tx, old, fields, change, now).await?;
-                Ok((episode, entry.ok_or(published)?))
+                // Nothing to record: it was published.
+                let entry = entry.ok_or(published)?;
+                expected.allows(version)?;
+                Ok((episode, entry))
             })
         })
         .await
@@ -246,7 +269,8 @@ pub async fn delete(store: &Store, id: Uuid, change: Change) -> Result<(Episode,
     store
         .write(move |tx| {
             Box::pin(async move {
-                let old = lock(tx, id, change.expected).await?;
+                let old = lock(tx, id).await?;
+                change.expected.allows(old.version)?;
                 sql!(tx, "DELETE FROM episodes WHERE id = $1", id => execute)?;
                 let kind = Kind::EpisodeDeleted;
                 let entry = append(tx, kind, &old, None, now, change.who, change.origin).await?;

@@ -13,6 +13,9 @@ pub enum StoreError {
     /// The row is at another version than the caller expected.
     #[error("the row is at version {current}")]
     Precondition { current: i64 },
+    /// The caller must say which version it expects, and did not.
+    #[error("the expected version must be given")]
+    PreconditionRequired,
     /// What was given cannot be stored or read: a fault of the caller's.
     #[error("{field}: {reason}")]
     Invalid {

@@ -30,6 +30,7 @@ pub struct NewUser {
 /// What a PATCH may change; `None` leaves it as it is.
 #[derive(Clone, Debug, Default)]
 pub struct UserPatch {
+    pub email: Option<String>,
     pub name: Option<String>,
     pub role: Option<Role>,
     /// `Some(None)` clears it.
@@ -260,6 +261,7 @@ pub async fn update(
     by: By,
 ) -> Result<(User, Option<Arc<Entry>>)> {
     no_nul([
+        ("email", patch.email.as_deref()),
         ("name", patch.name.as_deref()),
         ("team", patch.team.as_ref().and_then(Option::as_deref)),
     ])?;
@@ -286,6 +288,7 @@ async fn change(
     let row = sql!(tx, text, id => optional Row)?;
     let old = row.ok_or(StoreError::NotFound)?.user()?;
     let user = User {
+        email: patch.email.unwrap_or_else(|| old.email.clone()),
         name: patch.name.unwrap_or_else(|| old.name.clone()),
         role: patch.role.unwrap_or(old.role),
         team: patch.team.unwrap_or_else(|| old.team.clone()),
@@ -305,8 +308,10 @@ async fn change(
     };
     sql!(
         tx,
-        "UPDATE users SET name = $2, role = $3, team = $4, disabled = $5, updated_at = $6 WHERE id = $1",
-        id, &user.name, user.role.as_str(), &user.team, user.disabled, micros(now) => execute
+        "UPDATE users
+         SET name = $2, role = $3, team = $4, disabled = $5, updated_at = $6, email = $7, email_key = $8 WHERE id = $1",
+        id, &user.name, user.role.as_str(), &user.team, user.disabled, micros(now), &user.email,
+        email_key(&user.email) => execute
     )?;
     if user.disabled && !old.disabled {
         refresh_tokens::revoke_all(tx, id, now).await?;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use callboard::store::episodes::Change;
+use callboard::store::episodes::{Change, Expected};
 use callboard::store::users::NewUser;
 use callboard::store::{By, Store, users};
 use callboard_actors::model::episode::{Fields, Status};
@@ -240,7 +240,7 @@ pub fn change(who: &UserRef) -> Change {
     Change {
         who: who.clone(),
         origin: Origin::default(),
-        expected: None,
+        expected: Expected::Any,
     }
 }
 

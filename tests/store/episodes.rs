@@ -1,6 +1,6 @@
 //! Episodes, and the entries that their changes put on the Record.
 
-use callboard::store::episodes::{self, Filter};
+use callboard::store::episodes::{self, Expected, Filter};
 use callboard::store::{StoreError, record};
 use callboard_actors::model::episode::{Fields, Status};
 use callboard_actors::model::identity::Origin;
@@ -131,7 +131,7 @@ async fn another_version_than_expected_is_refused_and_nothing_changed(bed: Bed) 
         .await
         .unwrap();
     let mut stale = change(&who);
-    stale.expected = Some(2);
+    stale.expected = Expected::OneOf(vec![2]);
     let refused = StoreError::Precondition { current: 1 };
     let (store, id) = (&bed.store, old.id);
     let replaced = episodes::replace(store, id, fields("x", 1), stale.clone()).await;
@@ -147,7 +147,7 @@ async fn another_version_than_expected_is_refused_and_nothing_changed(bed: Bed) 
     assert_eq!(episodes::get(store, id).await, Ok(old));
     assert_eq!(last(&bed).await, entry.seq);
 
-    stale.expected = Some(1);
+    stale.expected = Expected::OneOf(vec![1]);
     assert!(episodes::publish(store, id, stale).await.is_ok());
 }
 

@@ -1,0 +1,384 @@
+//! Access tokens: our own (HS256), and those of an outside issuer (RS256, ES256, EdDSA).
+//!
+//! Each key knows the one algorithm that it is for, so what a token's header says can only choose
+//! among the keys, never how a key is used. Time is checked here, on the server's clock.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Duration, Utc};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
+};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use callboard_actors::model::identity::{Role, User};
+use callboard_actors::ports::Denied;
+use callboard_actors::runtime::Clock;
+
+use crate::config;
+use crate::store::users::Outsider;
+
+/// How long an access token of ours lives.
+pub const ACCESS_LIFE: Duration = Duration::seconds(900);
+
+/// A longer token is refused unread.
+const LONGEST: usize = 8 * 1024;
+
+/// A far end is as good as none, and arithmetic with it stays safe.
+const FARTHEST: Duration = Duration::days(3_650);
+
+pub struct Tokens {
+    clock: Clock,
+    signing: EncodingKey,
+    keys: Vec<Key>,
+    issuer: Option<String>,
+    audience: Option<String>,
+}
+
+struct Key {
+    algorithm: Algorithm,
+    key: DecodingKey,
+    /// A key set names its keys.
+    kid: Option<String>,
+    own: bool,
+}
+
+/// Who a token that was found good speaks of.
+#[derive(Clone, Debug)]
+pub struct Bearer {
+    pub who: Who,
+    pub expires_at: DateTime<Utc>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Who {
+    /// A user of ours.
+    Own(Uuid),
+    Outside(Outsider),
+}
+
+#[derive(Serialize)]
+struct OwnClaims<'a> {
+    sub: Uuid,
+    email: &'a str,
+    name: &'a str,
+    role: Role,
+    team: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<&'a str>,
+    iat: i64,
+    exp: i64,
+    jti: Uuid,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    exp: f64,
+    #[serde(default)]
+    nbf: Option<f64>,
+    #[serde(default)]
+    iss: Option<Value>,
+    #[serde(default)]
+    email: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    role: Option<Value>,
+    #[serde(default)]
+    team: Option<String>,
+}
+
+/// Why the keys cannot be used; a line for the operator.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct KeyError(String);
+
+impl Tokens {
+    /// Reads the keys. A secret that is not given is read from, or generated into, `folder`.
+    pub fn new(jwt: &config::Jwt, folder: &Path, clock: Clock) -> Result<Tokens, KeyError> {
+        let secret = match &jwt.secret {
+            Some(secret) => secret.reveal().as_bytes().to_vec(),
+            None => kept_secret(&folder.join("jwt.secret"))?,
+        };
+        let mut keys = vec![Key {
+            algorithm: Algorithm::HS256,
+            key: DecodingKey::from_secret(&secret),
+            kid: None,
+            own: true,
+        }];
+        if let Some(path) = &jwt.public_key_file {
+            keys.push(public_key(path)?);
+        }
+        if let Some(path) = &jwt.jwks_file {
+            keys.extend(key_set(path)?);
+        }
+        Ok(Tokens {
+            clock,
+            signing: EncodingKey::from_secret(&secret),
+            keys,
+            issuer: jwt.issuer.clone(),
+            audience: jwt.audience.clone(),
+        })
+    }
+
+    /// An access token of ours.
+    pub fn issue(&self, user: &User, life: Duration) -> Result<String, KeyError> {
+        let now = self.clock.now();
+        let claims = OwnClaims {
+            sub: user.id,
+            email: &user.email,
+            name: &user.name,
+            role: user.role,
+            team: user.team.as_deref(),
+            iss: self.issuer.as_deref(),
+            aud: self.audience.as_deref(),
+            iat: now.timestamp(),
+            exp: (now + life.min(FARTHEST)).timestamp(),
+            jti: Uuid::new_v4(),
+        };
+        encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
+            .map_err(|error| KeyError(format!("a token cannot be signed: {error}")))
+    }
+
+    /// Whether the token is good, and whose it is.
+    pub fn check(&self, token: &str) -> Result<Bearer, Denied> {
+        if token.is_empty() {
+            return Err(Denied::Missing);
+        }
+        if token.len() > LONGEST {
+            return Err(Denied::Invalid);
+        }
+        let header = decode_header(token).map_err(|_| Denied::Invalid)?;
+        let (key, claims) = self
+            .keys
+            .iter()
+            .filter(|key| key.algorithm == header.alg)
+            .filter(|key| key.kid.is_none() || header.kid.is_none() || key.kid == header.kid)
+            .find_map(|key| Some((key, self.claims(token, key)?)))
+            .ok_or(Denied::Invalid)?;
+        let now = self.clock.now();
+        if claims
+            .nbf
+            .is_some_and(|nbf| nbf > now.timestamp() as f64 + 30.0)
+        {
+            return Err(Denied::Invalid);
+        }
+        // A float as `as` converts it saturates: no end is too far or too odd.
+        let farthest = now + FARTHEST;
+        let expires_at = DateTime::from_timestamp(claims.exp as i64, 0)
+            .unwrap_or(farthest)
+            .min(farthest);
+        if claims.exp.is_nan() || claims.exp <= 0.0 || expires_at <= now {
+            return Err(Denied::Expired);
+        }
+        let who = match key.own {
+            true => Who::Own(claims.sub.parse().map_err(|_| Denied::Invalid)?),
+            false => Who::Outside(claims.outsider().ok_or(Denied::Invalid)?),
+        };
+        Ok(Bearer { who, expires_at })
+    }
+
+    fn claims(&self, token: &str, key: &Key) -> Option<Claims> {
+        let mut validation = Validation::new(key.algorithm);
+        // Not the machine's time but the server's clock counts: see `check`.
+        validation.validate_exp = false;
+        validation.required_spec_claims.clear();
+        match &self.issuer {
+            Some(issuer) => {
+                validation.set_issuer(&[issuer]);
+                validation.required_spec_claims.insert("iss".into());
+            }
+            None => validation.iss = None,
+        }
+        match &self.audience {
+            Some(audience) => {
+                validation.set_audience(&[audience]);
+                validation.required_spec_claims.insert("aud".into());
+            }
+            None => validation.validate_aud = false,
+        }
+        decode::<Claims>(token, &key.key, &validation)
+            .map(|data| data.claims)
+            .ok()
+    }
+}
+
+impl Claims {
+    fn outsider(self) -> Option<Outsider> {
+        let issuer = self
+            .iss
+            .as_ref()
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let texts = [
+            Some(&self.sub),
+            self.email.as_ref(),
+            self.name.as_ref(),
+            self.team.as_ref(),
+        ];
+        let clean = texts
+            .into_iter()
+            .flatten()
+            .all(|text| !text.contains('\0') && text.chars().count() <= 254);
+        if !clean || self.sub.is_empty() || issuer.contains('\0') || issuer.len() > 1_000 {
+            return None;
+        }
+        let filled = |text: Option<String>| {
+            text.map(|text| text.trim().to_owned())
+                .filter(|text| !text.is_empty())
+        };
+        let email = filled(self.email)
+            .filter(|email| config::is_email(email))
+            // An address must be there and must be nobody else's.
+            .unwrap_or_else(|| format!("{}@outside.invalid", Uuid::now_v7()));
+        Some(Outsider {
+            // Two issuers may use one name for two people.
+            subject: format!("{issuer}|{}", self.sub),
+            name: filled(self.name).unwrap_or_else(|| email.clone()),
+            email,
+            role: self
+                .role
+                .as_ref()
+                .and_then(Value::as_str)
+                .and_then(|role| role.parse().ok())
+                .unwrap_or(Role::Viewer),
+            team: filled(self.team).filter(|team| team.chars().count() <= 100),
+        })
+    }
+}
+
+/// The secret in this file; the first start makes it, readable by nobody else.
+fn kept_secret(path: &Path) -> Result<Vec<u8>, KeyError> {
+    let fail = |what: &str, error: std::io::Error| {
+        KeyError(format!("{} cannot be {what}: {error}", path.display()))
+    };
+    match fs::read(path) {
+        Ok(text) => return long_enough(path, text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(fail("read", error)),
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|error| fail("made", error))?;
+    }
+    let secret: String = (0..64)
+        .map(|_| char::from(b"0123456789abcdef"[rand::rng().random_range(0..16)]))
+        .collect();
+    // Written whole under another name, then linked: two servers that start at once agree on one,
+    // and a crash in between leaves no half secret.
+    let draft = path.with_extension(format!("{}.tmp", Uuid::new_v4()));
+    write_private(&draft, &secret).map_err(|error| fail("written", error))?;
+    let linked = fs::hard_link(&draft, path);
+    let _ = fs::remove_file(&draft);
+    match linked {
+        Ok(()) => Ok(secret.into_bytes()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let text = fs::read(path).map_err(|error| fail("read", error))?;
+            long_enough(path, text)
+        }
+        Err(error) => Err(fail("written", error)),
+    }
+}
+
+fn long_enough(path: &Path, text: Vec<u8>) -> Result<Vec<u8>, KeyError> {
+    match text.trim_ascii() {
+        secret if secret.len() >= 32 => Ok(secret.to_vec()),
+        _ => Err(KeyError(format!(
+            "{} holds less than 32 bytes; delete it to have a new one made (every session ends)",
+            path.display()
+        ))),
+    }
+}
+
+#[cfg(unix)]
+fn write_private(path: &PathBuf, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+#[cfg(not(unix))]
+fn write_private(path: &PathBuf, text: &str) -> std::io::Result<()> {
+    fs::write(path, text)
+}
+
+fn public_key(path: &Path) -> Result<Key, KeyError> {
+    let pem = fs::read(path)
+        .map_err(|error| KeyError(format!("{} cannot be read: {error}", path.display())))?;
+    let tries = [
+        (Algorithm::EdDSA, DecodingKey::from_ed_pem(&pem)),
+        (Algorithm::ES256, DecodingKey::from_ec_pem(&pem)),
+        (Algorithm::RS256, DecodingKey::from_rsa_pem(&pem)),
+    ];
+    tries
+        .into_iter()
+        .find_map(|(algorithm, key)| {
+            Some(Key {
+                algorithm,
+                key: key.ok()?,
+                kid: None,
+                own: false,
+            })
+        })
+        .ok_or_else(|| {
+            KeyError(format!(
+                "JWT_PUBLIC_KEY_FILE: {} holds no public key in PEM; RSA, EC P-256 and Ed25519 are accepted",
+                path.display()
+            ))
+        })
+}
+
+fn key_set(path: &Path) -> Result<Vec<Key>, KeyError> {
+    let wrong = |what: String| KeyError(format!("JWT_JWKS_FILE: {}: {what}", path.display()));
+    let text = fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let set: Value = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+    let listed = set["keys"]
+        .as_array()
+        .ok_or_else(|| wrong("there is no list `keys`".into()))?;
+    // One by one: a key of a kind that is not known here must not hide the others.
+    let keys: Vec<Key> = listed
+        .iter()
+        .filter_map(|value| serde_json::from_value::<Jwk>(value.clone()).ok())
+        .filter_map(|jwk| {
+            let algorithm = algorithm_of(&jwk)?;
+            Some(Key {
+                algorithm,
+                key: DecodingKey::from_jwk(&jwk).ok()?,
+                kid: jwk.common.key_id.clone(),
+                own: false,
+            })
+        })
+        .collect();
+    if keys.is_empty() {
+        let what = "no key in it can be used; RSA, EC P-256 and Ed25519 public keys are accepted";
+        return Err(wrong(what.into()));
+    }
+    Ok(keys)
+}
+
+/// The one algorithm that a key of this kind is for. A symmetric key in a public set is none.
+fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
+    match &jwk.algorithm {
+        AlgorithmParameters::RSA(_) => Some(Algorithm::RS256),
+        AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => {
+            Some(Algorithm::ES256)
+        }
+        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
+            Some(Algorithm::EdDSA)
+        }
+        _ => None,
+    }
+}

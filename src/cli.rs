@@ -1,0 +1,323 @@
+//! The commands. `serve` is the default; the others do one thing to the same database and end.
+
+use std::io::Read;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use callboard_actors::model::identity::{Role, User};
+use callboard_actors::runtime::Clock;
+
+use crate::auth::passwords::{self, Passwords};
+use crate::auth::tokens::Tokens;
+use crate::config::{Config, is_email};
+use crate::http::openapi;
+use crate::server::Application;
+use crate::store::users::{self, NewUser, UserPatch};
+use crate::store::{By, Store, StoreError, record};
+
+/// A self-hosted real-time control record for teams that make episodes.
+#[derive(Parser)]
+#[command(version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server (the default)
+    Serve,
+    /// Bring the database's schema to this version, and end
+    Migrate,
+    /// Manage users
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Print an access token of a user
+    Token(TokenArgs),
+    /// Print the OpenAPI document
+    Openapi,
+    /// Look after the Record
+    #[command(subcommand)]
+    Record(RecordCommand),
+}
+
+#[derive(Subcommand)]
+enum UserCommand {
+    /// Make a user; its password is generated and printed unless given
+    Add(AddArgs),
+    /// List all users
+    List,
+    /// Give a user another role
+    SetRole {
+        email: String,
+        #[arg(value_parser = role)]
+        role: Role,
+    },
+    /// Lock a user out: its tokens count no more, its sockets end
+    Disable { email: String },
+}
+
+#[derive(Args)]
+struct AddArgs {
+    #[arg(long)]
+    email: String,
+    #[arg(long)]
+    name: String,
+    /// viewer, editor or admin
+    #[arg(long, value_parser = role)]
+    role: Role,
+    #[arg(long)]
+    team: Option<String>,
+    /// Read the password from the first line of standard input
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+#[derive(Args)]
+struct TokenArgs {
+    /// The user's e-mail address
+    #[arg(long)]
+    user: String,
+    /// How long it is good: 90s, 15m, 1h, 7d
+    #[arg(long, default_value = "1h", value_parser = duration)]
+    ttl: Duration,
+}
+
+#[derive(Subcommand)]
+enum RecordCommand {
+    /// Walk the whole Record: count, first, last, gaps. Nothing to check is an error, not a pass
+    Verify,
+}
+
+/// Why a command failed; the line that the operator reads.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failed(pub String);
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Failed {
+        Failed(error.to_string())
+    }
+}
+
+pub async fn run(cli: Cli, config: Config) -> Result<(), Failed> {
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(config).await,
+        Command::Migrate => {
+            open(&config).await?;
+            println!("the database is up to date");
+            Ok(())
+        }
+        Command::User(command) => user(command, &open(&config).await?).await,
+        Command::Token(args) => token(args, &config).await,
+        Command::Openapi => {
+            println!("{}", openapi::text());
+            Ok(())
+        }
+        Command::Record(RecordCommand::Verify) => verify(&open(&config).await?).await,
+    }
+}
+
+async fn serve(config: Config) -> Result<(), Failed> {
+    let application = Application::build(config, Clock::system())
+        .await
+        .map_err(|error| Failed(error.to_string()))?;
+    if let Some(admin) = application.first_admin() {
+        println!("first admin:  {}", admin.email);
+        match &admin.password {
+            Some(password) => println!("password:     {password}   (shown only this once)"),
+            None => println!("password:     as given in ADMIN_PASSWORD"),
+        }
+    }
+    println!("listening on {}", application.address());
+    application
+        .run_until_stopped()
+        .await
+        .map_err(|error| Failed(error.to_string()))
+}
+
+/// The database, at this version's schema.
+async fn open(config: &Config) -> Result<Store, Failed> {
+    let store = Store::open(config.database.url(), Clock::system()).await?;
+    store.migrate().await?;
+    Ok(store)
+}
+
+async fn user(command: UserCommand, store: &Store) -> Result<(), Failed> {
+    match command {
+        UserCommand::Add(args) => add(args, store).await,
+        UserCommand::List => list(store).await,
+        UserCommand::SetRole { email, role } => {
+            let patch = UserPatch {
+                role: Some(role),
+                ..UserPatch::default()
+            };
+            change(store, &email, patch).await
+        }
+        UserCommand::Disable { email } => {
+            let patch = UserPatch {
+                disabled: Some(true),
+                ..UserPatch::default()
+            };
+            change(store, &email, patch).await
+        }
+    }
+}
+
+async fn add(args: AddArgs, store: &Store) -> Result<(), Failed> {
+    let email = args.email.trim().to_owned();
+    if !is_email(&email) {
+        return Err(Failed(format!("`{email}` is no e-mail address")));
+    }
+    let sane = |text: &str, most: usize| (1..=most).contains(&text.chars().count());
+    if !sane(args.name.trim(), 200) || !args.team.as_deref().is_none_or(|team| sane(team, 100)) {
+        return Err(Failed(
+            "a name has 1 to 200 characters, a team 1 to 100".into(),
+        ));
+    }
+    let given = args.password_stdin.then(read_password).transpose()?;
+    let password = given.clone().unwrap_or_else(passwords::generate);
+    let hash = Passwords::new().hash(password.clone()).await;
+    let new = NewUser {
+        email,
+        name: args.name.trim().to_owned(),
+        role: args.role,
+        team: args.team,
+        password_hash: Some(hash.map_err(|error| Failed(error.to_string()))?),
+    };
+    let (user, _) = users::insert(store, new, By::nobody()).await?;
+    println!("{} {} {}", user.id, user.email, user.role);
+    if given.is_none() {
+        println!("password: {password}");
+    }
+    Ok(())
+}
+
+fn read_password() -> Result<String, Failed> {
+    let mut text = String::new();
+    std::io::stdin()
+        .take(4_096)
+        .read_to_string(&mut text)
+        .map_err(|error| Failed(format!("no password on standard input: {error}")))?;
+    let password = text.lines().next().unwrap_or_default().to_owned();
+    match (8..=1_024).contains(&password.chars().count()) {
+        true => Ok(password),
+        false => Err(Failed("a password has 8 to 1024 characters".into())),
+    }
+}
+
+async fn list(store: &Store) -> Result<(), Failed> {
+    let mut cursor = None;
+    loop {
+        let page = users::list(store, 100, cursor.as_deref()).await?;
+        for user in page.rows {
+            let team = user.team.as_deref().unwrap_or("-");
+            let state = if user.disabled { "disabled" } else { "active" };
+            println!(
+                "{}\t{}\t{}\t{}\t{team}\t{state}",
+                user.id, user.email, user.name, user.role
+            );
+        }
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+async fn change(store: &Store, email: &str, patch: UserPatch) -> Result<(), Failed> {
+    let user = by_email(store, email).await?;
+    let (user, _) = users::update(store, user.id, patch, By::nobody()).await?;
+    let state = if user.disabled { "disabled" } else { "active" };
+    println!("{} {} {state}", user.email, user.role);
+    Ok(())
+}
+
+async fn token(args: TokenArgs, config: &Config) -> Result<(), Failed> {
+    let store = open(config).await?;
+    let user = by_email(&store, &args.user).await?;
+    if user.disabled {
+        return Err(Failed(format!("{} is disabled", user.email)));
+    }
+    let failed = |error: crate::auth::tokens::KeyError| Failed(error.to_string());
+    let tokens = Tokens::new(&config.jwt, &config.database.folder(), Clock::system());
+    let life = chrono::Duration::from_std(args.ttl).map_err(|error| Failed(error.to_string()))?;
+    println!(
+        "{}",
+        tokens.map_err(failed)?.issue(&user, life).map_err(failed)?
+    );
+    Ok(())
+}
+
+async fn by_email(store: &Store, email: &str) -> Result<User, Failed> {
+    users::find_by_email(store, email)
+        .await?
+        .ok_or_else(|| Failed(format!("there is no user {email}")))
+}
+
+async fn verify(store: &Store) -> Result<(), Failed> {
+    let found = record::verify(store).await?;
+    println!(
+        "count {}, first {}, last {}, gaps {}",
+        found.count,
+        found.first,
+        found.last,
+        found.gaps.len()
+    );
+    for (from, to) in &found.gaps {
+        println!("missing {from} to {to}");
+    }
+    for seq in &found.unreadable {
+        println!("unreadable {seq}");
+    }
+    match (found.count, found.is_sound()) {
+        (0, _) => Err(Failed("the Record is empty: nothing was verified".into())),
+        (_, true) => Ok(()),
+        (_, false) => Err(Failed("the Record is not sound".into())),
+    }
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    text.parse()
+}
+
+/// `90s`, `15m`, `1h`, `7d`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no duration; accepted: 90s, 15m, 1h, 7d");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number = text
+        .strip_suffix(unit)
+        .and_then(|number| number.parse::<u64>().ok());
+    number
+        .filter(|number| (1..=3_650 * 86_400 / seconds).contains(number))
+        .map(|number| Duration::from_secs(number * seconds))
+        .ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_duration_has_a_unit_and_is_not_endless() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1h"), Ok(Duration::from_secs(3_600)));
+        for wrong in ["", "1", "h", "0s", "-1s", "9999999999999999d", "1é"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

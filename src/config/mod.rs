@@ -1,0 +1,457 @@
+//! The configuration: plain data, read once at the start from the environment and `.env`.
+//!
+//! ```text
+//! settings.rs  the table: every variable, its default, what it means
+//! read.rs      one variable's text into its type, collecting every problem
+//! ```
+//!
+//! A bad value stops the start; all problems are reported together, one line each. What is secret is
+//! held in a [`Secret`], which never prints itself.
+
+mod read;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use read::is_email;
+pub use settings::{SETTINGS, Setting};
+
+use read::Reader;
+
+/// Text that must not be logged.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The text itself; never to be put into a log line or an answer.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Everything that can be set from outside.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `APP_ENV=production`: no convenience that would be a hole.
+    pub production: bool,
+    pub host: String,
+    /// 0: a free one.
+    pub port: u16,
+    pub cors: Cors,
+    pub sockets: Sockets,
+    pub database: Database,
+    /// Set: this node is one of several.
+    pub redis_url: Option<Secret>,
+    pub storage: Storage,
+    pub jwt: Jwt,
+    pub admin: FirstAdmin,
+    pub activity: Activity,
+    pub notifications: Notifications,
+    pub presence: Presence,
+    /// How far back a client can resume; zero keeps only what a consumer still needs.
+    pub record_retention: Duration,
+    pub job_workers: usize,
+    pub upload_max_bytes: u64,
+    pub require_if_match: bool,
+    pub log_format: LogFormat,
+    /// `RUST_LOG`, as tracing-subscriber reads it.
+    pub log_filter: String,
+    /// `CALLBOARD_FAULTS=1`: actors can be told to panic. For tests only, and said loudly at the start.
+    pub faults: bool,
+}
+
+/// Which browser origins may call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cors {
+    /// `scheme://host[:port]`, lower case; empty with `any`.
+    pub origins: Vec<String>,
+    /// `*`
+    pub any: bool,
+    pub credentials: bool,
+}
+
+impl Cors {
+    /// Whether a browser page of this origin may call; for REST, polling and the WebSocket alike.
+    pub fn allows(&self, origin: &str) -> bool {
+        self.any
+            || self
+                .origins
+                .iter()
+                .any(|allowed| allowed.eq_ignore_ascii_case(origin))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Sockets {
+    pub max_connections: usize,
+    pub ping_interval: Duration,
+    pub ping_timeout: Duration,
+    /// Bytes of one incoming message.
+    pub max_payload: usize,
+    /// Told to clients in `ready`.
+    pub reconnection_delay: Duration,
+    pub reconnection_max_delay: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub enum Database {
+    Sqlite { path: PathBuf, url: String },
+    Postgres { url: Secret },
+}
+
+impl Database {
+    /// As the store opens it; holds the password of PostgreSQL.
+    pub fn url(&self) -> &str {
+        match self {
+            Database::Sqlite { url, .. } => url,
+            Database::Postgres { url } => url.reveal(),
+        }
+    }
+
+    /// The folder for what the program makes for itself: beside SQLite's file, else `data`.
+    pub fn folder(&self) -> PathBuf {
+        match self {
+            Database::Sqlite { path, .. } => match path.parent() {
+                Some(parent) if parent != Path::new("") => parent.to_owned(),
+                _ => PathBuf::from("."),
+            },
+            Database::Postgres { .. } => PathBuf::from("data"),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Storage {
+    Folder(PathBuf),
+    S3 { bucket: String, prefix: String },
+}
+
+/// The keys that access tokens are checked with.
+#[derive(Clone, Debug)]
+pub struct Jwt {
+    /// Of our own tokens (HS256); generated into the data folder when not given.
+    pub secret: Option<Secret>,
+    /// Of an outside issuer.
+    pub public_key_file: Option<PathBuf>,
+    pub jwks_file: Option<PathBuf>,
+    /// Checked, and put into our own tokens, when set.
+    pub issuer: Option<String>,
+    pub audience: Option<String>,
+}
+
+/// Created only when there is no admin.
+#[derive(Clone, Debug)]
+pub struct FirstAdmin {
+    pub email: String,
+    /// Generated, and printed once, when not given.
+    pub password: Option<Secret>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Activity {
+    pub enabled: bool,
+    /// `None` keeps for ever.
+    pub retention: Option<Duration>,
+    pub cleanup_interval: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Notifications {
+    pub enabled: bool,
+    pub retention: Duration,
+    /// Per user and hour.
+    pub rate_limit: u32,
+    pub batch_size: usize,
+    pub batch_timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Presence {
+    pub enabled: bool,
+    /// A viewer by REST alone is forgotten after so long.
+    pub timeout: Duration,
+    pub cleanup_interval: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Pretty,
+    Json,
+}
+
+/// Everything that is wrong with the configuration, one line each.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct Problems(pub Vec<String>);
+
+impl Config {
+    /// The environment first, then `.env` in the working folder, then the defaults.
+    pub fn from_environment() -> Result<Config, Problems> {
+        let mut values = BTreeMap::new();
+        match dotenvy::dotenv_iter() {
+            Ok(lines) => {
+                for line in lines {
+                    let (name, value) = line.map_err(|error| {
+                        // dotenvy's own text quotes the line, which may hold a secret.
+                        let at = match error {
+                            dotenvy::Error::LineParse(_, at) => format!(" near column {at}"),
+                            _ => String::new(),
+                        };
+                        Problems(vec![format!(
+                            ".env cannot be read: a line is not NAME=value{at}"
+                        )])
+                    })?;
+                    values.insert(name, value);
+                }
+            }
+            Err(error) if error.not_found() => {}
+            Err(error) => return Err(Problems(vec![format!(".env cannot be read: {error}")])),
+        }
+        for (name, value) in std::env::vars_os() {
+            if let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) {
+                values.insert(name, value);
+            }
+        }
+        Config::read(&values)
+    }
+
+    /// From these variables alone; what is absent or empty has its default.
+    pub fn read(values: &BTreeMap<String, String>) -> Result<Config, Problems> {
+        let mut read = Reader::new(values);
+        let production = read.app_env("APP_ENV");
+        let config = Config {
+            production,
+            host: read.host("SOCKET_HOST"),
+            port: read.number("SOCKET_PORT", 0, 65_535) as u16,
+            cors: read.cors("SOCKET_CORS_ORIGIN", "SOCKET_CORS_CREDENTIALS"),
+            sockets: Sockets {
+                max_connections: read.number("MAX_SOCKET_CONNECTIONS", 1, 10_000_000) as usize,
+                ping_interval: read.millis("SOCKET_PING_INTERVAL", 10, 3_600_000),
+                ping_timeout: read.millis("SOCKET_PING_TIMEOUT", 10, 3_600_000),
+                max_payload: read.number("SOCKET_MAX_PAYLOAD", 1_000, 1 << 30) as usize,
+                reconnection_delay: read.millis("SOCKET_RECONNECTION_DELAY", 0, 3_600_000),
+                reconnection_max_delay: read.millis("SOCKET_RECONNECTION_MAX_DELAY", 0, 3_600_000),
+            },
+            database: read.database("DATABASE_URL"),
+            redis_url: read.redis("REDIS_URL"),
+            storage: read.storage("STORAGE_URL"),
+            jwt: Jwt {
+                secret: read.secret("JWT_SECRET", 32),
+                public_key_file: read.file("JWT_PUBLIC_KEY_FILE"),
+                jwks_file: read.file("JWT_JWKS_FILE"),
+                issuer: read.optional("JWT_ISSUER"),
+                audience: read.optional("JWT_AUDIENCE"),
+            },
+            admin: FirstAdmin {
+                email: read.email("ADMIN_EMAIL"),
+                password: read.secret("ADMIN_PASSWORD", 8),
+            },
+            activity: Activity {
+                enabled: read.boolean("ACTIVITY_DB_ENABLED"),
+                retention: Some(read.days("ACTIVITY_RETENTION_DAYS", 0))
+                    .filter(|kept| !kept.is_zero()),
+                cleanup_interval: read.millis("ACTIVITY_INDEX_CLEANUP_INTERVAL", 10, MONTH),
+            },
+            notifications: Notifications {
+                enabled: read.boolean("NOTIFICATION_ENABLED"),
+                retention: read.days("NOTIFICATION_RETENTION_DAYS", 1),
+                rate_limit: read.number("NOTIFICATION_RATE_LIMIT", 1, 1_000_000) as u32,
+                batch_size: read.number("NOTIFICATION_BATCH_SIZE", 1, 10_000) as usize,
+                batch_timeout: read.millis("NOTIFICATION_BATCH_TIMEOUT", 1, 3_600_000),
+            },
+            presence: Presence {
+                enabled: read.boolean("PRESENCE_TRACKING_ENABLED"),
+                timeout: read.millis("PRESENCE_TIMEOUT", 10, MONTH),
+                cleanup_interval: read.millis("PRESENCE_CLEANUP_INTERVAL", 10, MONTH),
+            },
+            record_retention: Duration::from_secs(
+                read.number("RECORD_RETENTION_HOURS", 0, 24 * 36_500) * 3_600,
+            ),
+            job_workers: read.number("JOB_WORKERS", 0, 1_024) as usize,
+            upload_max_bytes: read.number("UPLOAD_MAX_BYTES", 1, 1 << 50),
+            require_if_match: read.boolean("REQUIRE_IF_MATCH"),
+            log_format: read.log_format("LOG_FORMAT"),
+            log_filter: read.log_filter("RUST_LOG"),
+            faults: read.boolean("CALLBOARD_FAULTS"),
+        };
+        config.check_together(&mut read);
+        read.finish(config)
+    }
+
+    /// What is wrong only in combination.
+    fn check_together(&self, read: &mut Reader<'_>) {
+        let jwt = &self.jwt;
+        if self.production
+            && jwt.secret.is_none()
+            && jwt.public_key_file.is_none()
+            && jwt.jwks_file.is_none()
+        {
+            read.problem(
+                "JWT_SECRET",
+                "with APP_ENV=production a key must be given: JWT_SECRET, JWT_PUBLIC_KEY_FILE or JWT_JWKS_FILE",
+            );
+        }
+        if self.production && self.cors.any && self.cors.credentials {
+            read.problem(
+                "SOCKET_CORS_ORIGIN",
+                "with APP_ENV=production `*` cannot go together with SOCKET_CORS_CREDENTIALS=true; list the origins, or set SOCKET_CORS_CREDENTIALS=false",
+            );
+        }
+        if self.sockets.reconnection_delay > self.sockets.reconnection_max_delay {
+            read.problem(
+                "SOCKET_RECONNECTION_DELAY",
+                "at most SOCKET_RECONNECTION_MAX_DELAY is accepted",
+            );
+        }
+    }
+}
+
+/// A month in milliseconds: the longest interval that makes sense.
+const MONTH: u64 = 31 * 86_400_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let values = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Config::read(&values).map_err(|problems| problems.0)
+    }
+
+    #[test]
+    fn with_nothing_set_everything_has_the_default_of_the_table() {
+        let config = read(&[]).unwrap();
+        assert_eq!((config.host.as_str(), config.port), ("127.0.0.1", 3002));
+        assert_eq!(config.cors.origins, ["http://localhost:5173"]);
+        assert!(config.cors.credentials && !config.cors.any);
+        assert_eq!(config.database.folder(), Path::new("data"));
+        assert_eq!(config.sockets.ping_interval, Duration::from_secs(25));
+        assert_eq!(config.record_retention, Duration::from_secs(72 * 3600));
+        assert_eq!(config.upload_max_bytes, 2_147_483_648);
+        assert!(config.activity.enabled && !config.production && !config.faults);
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once_with_name_value_and_what_is_accepted() {
+        let problems = read(&[
+            ("SOCKET_PORT", "70000"),
+            ("SOCKET_CORS_ORIGIN", "localhost:5173"),
+            ("NOTIFICATION_ENABLED", "maybe"),
+            ("DATABASE_URL", "mysql://root@db/callboard"),
+            ("LOG_FORMAT", "xml"),
+        ])
+        .unwrap_err();
+        assert_eq!(problems.len(), 5, "{problems:#?}");
+        for (problem, (name, value)) in problems.iter().zip([
+            ("SOCKET_PORT", "70000"),
+            ("SOCKET_CORS_ORIGIN", "localhost:5173"),
+            ("DATABASE_URL", "mysql:"),
+            ("NOTIFICATION_ENABLED", "maybe"),
+            ("LOG_FORMAT", "xml"),
+        ]) {
+            assert!(problem.starts_with(name), "{problem}");
+            assert!(problem.contains(value), "{problem}");
+            assert!(problem.contains("accepted"), "{problem}");
+            assert!(!problem.contains('\n'), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let problems = read(&[
+            ("JWT_SECRET", "hunter2hunter2"),
+            ("ADMIN_PASSWORD", "abc"),
+            ("REDIS_URL", "http://:sesame@cache"),
+        ])
+        .unwrap_err()
+        .join("\n");
+        assert!(!problems.contains("hunter2"), "{problems}");
+        assert!(!problems.contains("`abc`"), "{problems}");
+        assert!(!problems.contains("sesame"), "{problems}");
+        assert_eq!(problems.matches("`***`").count(), 3, "{problems}");
+
+        let config = read(&[
+            ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+            ("DATABASE_URL", "postgres://callboard:sesame@db/callboard"),
+        ])
+        .unwrap();
+        let shown = format!("{config:?}");
+        assert!(
+            !shown.contains("0123456789abcdef") && !shown.contains("sesame"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn production_wants_a_key_and_no_wildcard_with_credentials() {
+        let problems = read(&[("APP_ENV", "production"), ("SOCKET_CORS_ORIGIN", "*")]).unwrap_err();
+        assert!(problems[0].starts_with("JWT_SECRET"), "{problems:?}");
+        assert!(
+            problems[1].starts_with("SOCKET_CORS_ORIGIN"),
+            "{problems:?}"
+        );
+        assert_eq!(problems.len(), 2);
+        assert!(
+            read(&[
+                ("APP_ENV", "production"),
+                ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+                ("SOCKET_CORS_ORIGIN", "*"),
+                ("SOCKET_CORS_CREDENTIALS", "false"),
+            ])
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn unknown_variables_are_not_ours_to_judge() {
+        assert!(read(&[("SOCKET_SOMETHING", "x"), ("CALLBOARD_X", "y")]).is_ok());
+    }
+
+    #[test]
+    fn the_env_example_and_the_handbook_list_every_setting_with_its_default() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let example = std::fs::read_to_string(root.join(".env.example")).unwrap();
+        let listed: Vec<_> = example
+            .lines()
+            .filter_map(|line| line.trim_start_matches("# ").split_once('='))
+            .filter(|(name, _)| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+            .collect();
+        let expected: Vec<_> = SETTINGS
+            .iter()
+            .map(|setting| (setting.name, setting.default))
+            .collect();
+        assert_eq!(listed, expected);
+        for setting in SETTINGS {
+            assert!(example.contains(setting.meaning), "{}", setting.name);
+        }
+        // Written by another hand; compared as soon as it is there.
+        if let Ok(handbook) = std::fs::read_to_string(root.join("docs/OPERATIONS.md")) {
+            for setting in SETTINGS {
+                let row = handbook
+                    .lines()
+                    .find(|line| line.contains(&format!("| `{}` |", setting.name)))
+                    .unwrap_or_else(|| panic!("docs/OPERATIONS.md does not list {}", setting.name));
+                assert!(
+                    setting.default.is_empty() || row.contains(&format!("`{}`", setting.default)),
+                    "{row}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! [`ApiError`]: the one shape of every refusal (RFC 9457), one constructor per case.
+//!
+//! A handler, an extractor or a middleware gives an `ApiError`; it becomes an empty response that
+//! carries a [`Problem`], and `http::context` writes the body where path and request id are known.
+
+use std::fmt;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use serde::{Deserialize, Serialize};
+
+use callboard_actors::ports::{Denied, Unavailable};
+
+use crate::store::StoreError;
+
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldError {
+    /// A body's field or a query parameter; empty for the whole.
+    pub field: String,
+    pub message: String,
+}
+
+/// A refusal.
+#[derive(Clone, Debug)]
+pub struct ApiError(Box<Problem>);
+
+/// What a refusal says; travels with its response until the body is written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Problem {
+    #[serde(with = "status")]
+    pub status: StatusCode,
+    /// The stable word for clients.
+    pub code: String,
+    pub detail: String,
+    pub errors: Vec<FieldError>,
+    pub retry_after: Option<Duration>,
+    /// The resource's current version, told with a 412.
+    pub etag: Option<String>,
+}
+
+/// A status as its number.
+mod status {
+    use actix_web::http::StatusCode;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(status: &StatusCode, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u16(status.as_u16())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<StatusCode, D::Error> {
+        StatusCode::from_u16(u16::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
+/// The body.
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    code: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> ApiError {
+        ApiError(Box::new(Problem {
+            status,
+            code: code.to_owned(),
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            etag: None,
+        }))
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    pub fn code(&self) -> &str {
+        &self.0.code
+    }
+
+    // 400
+
+    pub fn bad_request(detail: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::BAD_REQUEST, "bad_request", detail)
+    }
+
+    // 401
+
+    pub fn denied(denied: Denied) -> ApiError {
+        ApiError::new(StatusCode::UNAUTHORIZED, denied.code(), denied.message())
+    }
+
+    pub fn invalid_credentials() -> ApiError {
+        ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "invalid_credentials",
+            "the e-mail address or the password is wrong",
+        )
+    }
+
+    pub fn invalid_refresh_token() -> ApiError {
+        ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "refresh_token_invalid",
+            "the refresh token is not valid; log in again",
+        )
+    }
+
+    // 403
+
+    pub fn forbidden(detail: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    // 404
+
+    /// `what` with its article: "an episode".
+    pub fn not_found(what: &str) -> ApiError {
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("there is no such {what}"),
+        )
+    }
+
+    // 409
+
+    pub fn conflict(code: &str, detail: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::CONFLICT, code, detail)
+    }
+
+    pub fn in_progress() -> ApiError {
+        let detail = "the first request with this Idempotency-Key is still running";
+        ApiError::conflict("in_progress", detail).retry_after(Duration::from_secs(1))
+    }
+
+    // 412, 428
+
+    pub fn precondition_failed(current: Option<String>) -> ApiError {
+        let mut error = ApiError::new(
+            StatusCode::PRECONDITION_FAILED,
+            "version_mismatch",
+            "the resource has changed since the version in If-Match",
+        );
+        error.0.etag = current;
+        error
+    }
+
+    pub fn precondition_required() -> ApiError {
+        ApiError::new(
+            StatusCode::PRECONDITION_REQUIRED,
+            "precondition_required",
+            "a write needs the header If-Match with the version that it is based on",
+        )
+    }
+
+    // 413, 415
+
+    pub fn too_large(limit: usize) -> ApiError {
+        ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload_too_large",
+            format!("at most {limit} bytes are accepted"),
+        )
+    }
+
+    pub fn unsupported_media_type() -> ApiError {
+        ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "a body of Content-Type application/json is accepted",
+        )
+    }
+
+    // 422
+
+    pub fn invalid(errors: Vec<FieldError>) -> ApiError {
+        let mut error = ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "validation_failed",
+            match errors.as_slice() {
+                [one] if one.field.is_empty() => one.message.clone(),
+                [one] => format!("{}: {}", one.field, one.message),
+                _ => format!("{} fields are not accepted", errors.len()),
+            },
+        );
+        error.0.errors = errors;
+        error
+    }
+
+    pub fn invalid_field(field: &str, message: impl Into<String>) -> ApiError {
+        ApiError::invalid(vec![FieldError {
+            field: field.to_owned(),
+            message: message.into(),
+        }])
+    }
+
+    pub fn idempotency_key_reused() -> ApiError {
+        let mut error = ApiError::invalid_field(
+            "Idempotency-Key",
+            "this key was used with another body within the last 24 hours",
+        );
+        error.0.code = "idempotency_key_reused".into();
+        error
+    }
+
+    // 429
+
+    pub fn too_many_attempts(wait: Duration) -> ApiError {
+        ApiError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_attempts",
+            "too many failed log-ins; try again later",
+        )
+        .retry_after(wait)
+    }
+
+    // 500, 503
+
+    /// A fault of ours. The text goes to the log, never to the client.
+    pub fn internal(reason: impl fmt::Display) -> ApiError {
+        tracing::error!(%reason, "internal error");
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "something went wrong on our side; it is logged under this request id",
+        )
+    }
+
+    pub fn unavailable(reason: impl fmt::Display) -> ApiError {
+        tracing::warn!(%reason, "unavailable");
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "the server cannot do this right now; nothing was changed",
+        )
+        .retry_after(Duration::from_secs(1))
+    }
+
+    pub fn switched_off(what: &str) -> ApiError {
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "switched_off",
+            format!("{what} is switched off on this server"),
+        )
+    }
+
+    fn retry_after(mut self, wait: Duration) -> ApiError {
+        self.0.retry_after = Some(wait);
+        self
+    }
+}
+
+impl Problem {
+    /// For an error response that did not come from an [`ApiError`]: the framework's own 404, 405, ….
+    pub fn of_status(status: StatusCode) -> Problem {
+        let (code, detail) = match status {
+            StatusCode::NOT_FOUND => ("not_found", "there is nothing at this address"),
+            StatusCode::METHOD_NOT_ALLOWED => (
+                "method_not_allowed",
+                "this address does not take this method; see the header Allow",
+            ),
+            StatusCode::PAYLOAD_TOO_LARGE => ("payload_too_large", "the body is too large"),
+            StatusCode::REQUEST_TIMEOUT => {
+                ("request_timeout", "the request did not arrive in time")
+            }
+            status if status.is_server_error() => (
+                "internal",
+                "something went wrong on our side; it is logged under this request id",
+            ),
+            _ => ("bad_request", "the request cannot be understood"),
+        };
+        ApiError::new(status, code, detail).0.as_ref().clone()
+    }
+
+    pub fn body(&self, instance: &str, request_id: &str) -> String {
+        let body = Body {
+            r#type: format!("urn:callboard:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            instance,
+            code: &self.code,
+            request_id,
+            errors: &self.errors,
+        };
+        // Strings and numbers: nothing here can fail.
+        serde_json::to_string(&body).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {}: {}",
+            self.0.status.as_u16(),
+            self.0.code,
+            self.0.detail
+        )
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.0.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::new(self.0.status);
+        let headers = response.headers_mut();
+        if let Some(wait) = self.0.retry_after {
+            // Rounded up: who waits so long is not too early.
+            let seconds = wait.as_millis().div_ceil(1_000).max(1);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds as u64));
+        }
+        if self.0.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(etag) = self.0.etag.as_deref().and_then(|etag| etag.parse().ok()) {
+            headers.insert(header::ETAG, etag);
+        }
+        response.extensions_mut().insert(Problem::clone(&self.0));
+        response
+    }
+}
+
+impl From<Problem> for ApiError {
+    fn from(problem: Problem) -> ApiError {
+        ApiError(Box::new(problem))
+    }
+}
+
+impl From<Unavailable> for ApiError {
+    fn from(error: Unavailable) -> ApiError {
+        ApiError::unavailable(error)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> ApiError {
+        match error {
+            StoreError::NotFound => ApiError::not_found("thing"),
+            StoreError::Conflict { code } => ApiError::conflict(code, conflict(code)),
+            StoreError::Precondition { current } => {
+                ApiError::precondition_failed(Some(crate::http::fields::etag(current)))
+            }
+            StoreError::PreconditionRequired => ApiError::precondition_required(),
+            StoreError::Invalid { field, reason } => ApiError::invalid_field(field, reason),
+            StoreError::Unavailable(text) => ApiError::unavailable(text),
+            StoreError::Panicked => ApiError::internal("the work at the database panicked"),
+        }
+    }
+}
+
+/// The words for a conflict; the code is the store's.
+fn conflict(code: &str) -> &'static str {
+    match code {
+        "episode_number_taken" => "the team has an episode of this number in this season already",
+        "already_published" => "the episode is published already",
+        "email_taken" => "there is a user with this e-mail address already",
+        "last_admin" => "somebody must remain who can administer",
+        _ => "it cannot be done in the present state",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_says_everything_that_a_client_needs() {
+        let error = ApiError::invalid_field("title", "must not be empty");
+        let body: serde_json::Value =
+            serde_json::from_str(&error.0.body("/api/v1/episodes", "r-1")).unwrap();
+        assert_eq!(
+            body,
+            serde_json::json!({
+                "type": "urn:callboard:problem:validation_failed",
+                "title": "Unprocessable Entity",
+                "status": 422,
+                "detail": "title: must not be empty",
+                "instance": "/api/v1/episodes",
+                "code": "validation_failed",
+                "request_id": "r-1",
+                "errors": [{"field": "title", "message": "must not be empty"}],
+            })
+        );
+    }
+
+    #[test]
+    fn retry_after_is_rounded_up_to_whole_seconds() {
+        let response = ApiError::too_many_attempts(Duration::from_millis(1_200)).error_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers().get("retry-after").unwrap(), "2");
+    }
+
+    #[test]
+    fn an_internal_error_gives_nothing_away() {
+        let error = ApiError::internal("table users: password_hash is null");
+        assert!(!error.0.body("/", "r").contains("password_hash"));
+    }
+}

@@ -1,0 +1,510 @@
+//! What a client sends, read field by field: every problem of a body or a query is reported at once,
+//! and what is not known is refused, so that a misspelt name cannot pass silently.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::web::Bytes;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use chrono::NaiveDate;
+use futures_util::future::LocalBoxFuture;
+use serde_json::{Map, Value};
+
+use crate::error::{ApiError, FieldError};
+
+/// A JSON body is at most so long.
+pub const MOST_BODY: usize = 1 << 20;
+
+/// The default `limit` of a list, and the largest.
+const DEFAULT_LIMIT: u32 = 20;
+const MOST_LIMIT: u32 = 100;
+
+/// A request's body, not looked at yet: who may not send it, or sends it to nowhere, hears that first.
+pub struct Body {
+    bytes: Bytes,
+    is_json: bool,
+}
+
+impl FromRequest for Body {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Body, ApiError>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_json = is_json(req);
+        let bytes = Bytes::from_request(req, payload);
+        Box::pin(async move {
+            let bytes = bytes.await.map_err(body_error)?;
+            Ok(Body { bytes, is_json })
+        })
+    }
+}
+
+/// For the app: how much `Bytes` may take.
+pub fn payload_limit() -> web::PayloadConfig {
+    web::PayloadConfig::new(MOST_BODY)
+}
+
+/// A body that cannot be read is too long, or cut off, or not what its headers say.
+pub fn body_error(error: actix_web::Error) -> ApiError {
+    match error.as_response_error().status_code().as_u16() {
+        413 => ApiError::too_large(MOST_BODY),
+        _ => ApiError::bad_request(format!("the body cannot be read: {error}")),
+    }
+}
+
+fn is_json(req: &HttpRequest) -> bool {
+    let kind = req.content_type().to_ascii_lowercase();
+    kind == "application/json" || kind.starts_with("application/") && kind.ends_with("+json")
+}
+
+impl Body {
+    /// The JSON object in it.
+    pub fn fields(&self) -> Result<Fields, ApiError> {
+        if !self.is_json {
+            return Err(ApiError::unsupported_media_type());
+        }
+        self.parse()
+    }
+
+    /// The same, for a request that may come without a body.
+    pub fn fields_if_any(&self) -> Result<Fields, ApiError> {
+        match self.bytes.is_empty() {
+            true => Ok(Fields::new(Map::new())),
+            false => self.fields(),
+        }
+    }
+
+    fn parse(&self) -> Result<Fields, ApiError> {
+        match serde_json::from_slice(&self.bytes) {
+            Ok(Value::Object(fields)) => Ok(Fields::new(fields)),
+            Ok(_) => Err(ApiError::invalid_field(
+                "",
+                "the body must be a JSON object",
+            )),
+            Err(error) => Err(ApiError::invalid_field(
+                "",
+                format!("the body is not JSON: {error}"),
+            )),
+        }
+    }
+}
+
+/// A field as a partial update sees it: absent, null, or there.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Given<T> {
+    Absent,
+    Null,
+    Value(T),
+}
+
+impl<T> Given<T> {
+    /// As a replacement reads it: absent is null.
+    pub fn into_option(self) -> Option<T> {
+        match self {
+            Given::Value(value) => Some(value),
+            Given::Absent | Given::Null => None,
+        }
+    }
+
+    /// As a partial update reads it: `None` leaves what is there.
+    pub fn into_change(self) -> Option<Option<T>> {
+        match self {
+            Given::Absent => None,
+            Given::Null => Some(None),
+            Given::Value(value) => Some(Some(value)),
+        }
+    }
+}
+
+/// The fields of a body. Each is taken out as it is read; what is left at the end is unknown.
+pub struct Fields {
+    left: Map<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    fn new(left: Map<String, Value>) -> Fields {
+        Fields {
+            left,
+            errors: Vec::new(),
+        }
+    }
+
+    pub fn error(&mut self, field: &str, message: impl Into<String>) {
+        self.errors.push(FieldError {
+            field: field.to_owned(),
+            message: message.into(),
+        });
+    }
+
+    /// Everything was read: refuses if anything was wrong or is left over.
+    pub fn finish(mut self) -> Result<(), ApiError> {
+        let left: Vec<_> = self.left.keys().take(20).cloned().collect();
+        for field in left {
+            let field: String = field.chars().take(100).collect();
+            self.error(&field, "is not known here");
+        }
+        match self.errors.is_empty() {
+            true => Ok(()),
+            false => Err(ApiError::invalid(self.errors)),
+        }
+    }
+
+    fn take(&mut self, field: &str) -> Given<Value> {
+        match self.left.shift_remove(field) {
+            None => Given::Absent,
+            Some(Value::Null) => Given::Null,
+            Some(value) => Given::Value(value),
+        }
+    }
+
+    fn read<T>(&mut self, field: &str, read: impl FnOnce(Value) -> Result<T, String>) -> Given<T> {
+        match self.take(field) {
+            Given::Absent => Given::Absent,
+            Given::Null => Given::Null,
+            Given::Value(value) => match read(value) {
+                Ok(value) => Given::Value(value),
+                Err(message) => {
+                    self.error(field, message);
+                    Given::Absent
+                }
+            },
+        }
+    }
+
+    /// Text of `least` to `most` characters, trimmed.
+    pub fn text(&mut self, field: &str, least: usize, most: usize) -> Given<String> {
+        self.read(field, |value| text(value, true, least, most))
+    }
+
+    /// The same as it was sent: a password may begin with a blank.
+    pub fn raw_text(&mut self, field: &str, least: usize, most: usize) -> Given<String> {
+        self.read(field, |value| text(value, false, least, most))
+    }
+
+    pub fn integer(&mut self, field: &str, least: i64, most: i64) -> Given<i64> {
+        self.read(field, |value| {
+            value
+                .as_i64()
+                .filter(|number| (least..=most).contains(number))
+                .ok_or_else(|| format!("must be a whole number from {least} to {most}"))
+        })
+    }
+
+    pub fn boolean(&mut self, field: &str) -> Given<bool> {
+        self.read(field, |value| {
+            value
+                .as_bool()
+                .ok_or_else(|| "must be true or false".to_owned())
+        })
+    }
+
+    /// One of a closed list, as the type spells it.
+    pub fn one_of<T: FromStr<Err = String>>(&mut self, field: &str) -> Given<T> {
+        self.read(field, |value| match value {
+            Value::String(text) => text.parse(),
+            _ => Err("must be text".to_owned()),
+        })
+    }
+
+    pub fn date(&mut self, field: &str) -> Given<NaiveDate> {
+        self.read(field, |value| {
+            let parsed = value.as_str().filter(|text| text.len() == 10);
+            parsed
+                .and_then(|text| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok())
+                .ok_or_else(|| "must be a date like 2026-11-20".to_owned())
+        })
+    }
+
+    pub fn object(&mut self, field: &str) -> Given<Map<String, Value>> {
+        self.read(field, |value| match value {
+            Value::Object(_) if has_nul(&value) => Err("must not contain U+0000".to_owned()),
+            Value::Object(object) => Ok(object),
+            _ => Err("must be a JSON object".to_owned()),
+        })
+    }
+
+    /// What must be there: reports it when it is not, and gives the type's default meanwhile.
+    pub fn required<T: Default>(&mut self, field: &str, given: Given<T>) -> T {
+        self.required_or(field, given, T::default())
+    }
+
+    /// The same, with what to give meanwhile.
+    pub fn required_or<T>(&mut self, field: &str, given: Given<T>, meanwhile: T) -> T {
+        match given {
+            Given::Value(value) => value,
+            Given::Absent | Given::Null => {
+                // A field that is there and wrong was reported already.
+                if !self.errors.iter().any(|error| error.field == field) {
+                    self.error(field, "must be given");
+                }
+                meanwhile
+            }
+        }
+    }
+
+    /// What may be absent but not null.
+    pub fn not_null<T>(&mut self, field: &str, given: Given<T>) -> Option<T> {
+        match given {
+            Given::Absent => None,
+            Given::Value(value) => Some(value),
+            Given::Null => {
+                self.error(field, "must not be null");
+                None
+            }
+        }
+    }
+}
+
+fn text(value: Value, trim: bool, least: usize, most: usize) -> Result<String, String> {
+    let Value::String(text) = value else {
+        return Err("must be text".into());
+    };
+    let text = if trim { text.trim().to_owned() } else { text };
+    let count = text.chars().count();
+    if count < least || count > most {
+        return Err(format!("must have {least} to {most} characters"));
+    }
+    // PostgreSQL's text cannot hold it.
+    match text.contains('\0') {
+        true => Err("must not contain U+0000".into()),
+        false => Ok(text),
+    }
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(has_nul),
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(name, value)| name.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// The parameters of a query, read in the same way.
+pub struct Query {
+    left: BTreeMap<String, String>,
+    errors: Vec<FieldError>,
+}
+
+impl Query {
+    pub fn of(req: &HttpRequest) -> Query {
+        let mut query = Query {
+            left: BTreeMap::new(),
+            errors: Vec::new(),
+        };
+        // Percent signs that mean nothing are taken as they stand: nothing here can fail.
+        let pairs = web::Query::<Vec<(String, String)>>::from_query(req.query_string());
+        for (name, value) in pairs.map(web::Query::into_inner).unwrap_or_default() {
+            if query.left.contains_key(&name) {
+                query.error(&name, "is given twice");
+            }
+            query.left.insert(name, value);
+        }
+        query
+    }
+
+    fn error(&mut self, field: &str, message: impl Into<String>) {
+        self.errors.push(FieldError {
+            field: field.chars().take(100).collect(),
+            message: message.into(),
+        });
+    }
+
+    /// Text of 1 to `most` characters.
+    pub fn text(&mut self, name: &str, most: usize) -> Option<String> {
+        let value = self.left.remove(name)?;
+        match text(Value::String(value), true, 1, most) {
+            Ok(text) => Some(text),
+            Err(message) => {
+                self.error(name, message);
+                None
+            }
+        }
+    }
+
+    pub fn parsed<T: FromStr>(&mut self, name: &str, accepted: &str) -> Option<T> {
+        let value = self.left.remove(name)?;
+        let parsed = value.parse().ok();
+        if parsed.is_none() {
+            self.error(name, format!("must be {accepted}"));
+        }
+        parsed
+    }
+
+    pub fn integer(&mut self, name: &str, least: i64, most: i64) -> Option<i64> {
+        let accepted = format!("a whole number from {least} to {most}");
+        let number = self.parsed::<i64>(name, &accepted)?;
+        if !(least..=most).contains(&number) {
+            self.error(name, format!("must be {accepted}"));
+            return None;
+        }
+        Some(number)
+    }
+
+    /// `limit` and `cursor`, as every list takes them.
+    pub fn page(&mut self) -> (u32, Option<String>) {
+        let limit = self.integer("limit", 1, MOST_LIMIT.into());
+        let cursor = self.text("cursor", 500);
+        (limit.map_or(DEFAULT_LIMIT, |limit| limit as u32), cursor)
+    }
+
+    pub fn finish(mut self) -> Result<(), ApiError> {
+        let left: Vec<_> = self.left.keys().take(20).cloned().collect();
+        for name in left {
+            self.error(&name, "is not known here");
+        }
+        match self.errors.is_empty() {
+            true => Ok(()),
+            false => Err(ApiError::invalid(self.errors)),
+        }
+    }
+}
+
+/// The versions that a write is based on, by `If-Match`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IfMatch {
+    /// No such header.
+    Absent,
+    /// `*`: whatever there is.
+    Any,
+    /// Strong tags; one that is none of ours matches nothing.
+    Versions(Vec<i64>),
+}
+
+impl IfMatch {
+    pub fn of(req: &HttpRequest) -> IfMatch {
+        let mut versions = Vec::new();
+        let mut there = false;
+        for value in req.headers().get_all(header::IF_MATCH) {
+            there = true;
+            let text = value.to_str().unwrap_or_default();
+            for tag in text.split(',').map(str::trim) {
+                if tag == "*" {
+                    return IfMatch::Any;
+                }
+                let number = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+                versions.extend(number.and_then(|number| number.parse::<i64>().ok()));
+            }
+        }
+        match there {
+            true => IfMatch::Versions(versions),
+            false => IfMatch::Absent,
+        }
+    }
+}
+
+/// The strong tag of a version.
+pub fn etag(version: i64) -> String {
+    format!("\"{version}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+    use serde_json::json;
+
+    fn fields(value: Value) -> Fields {
+        match value {
+            Value::Object(fields) => Fields::new(fields),
+            _ => panic!("an object"),
+        }
+    }
+
+    fn refused(result: Result<(), ApiError>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn absent_null_and_a_value_are_three_things() {
+        let mut body = fields(json!({"a": null, "b": " x "}));
+        assert_eq!(body.text("a", 1, 5), Given::Null);
+        assert_eq!(body.text("b", 1, 5), Given::Value("x".to_owned()));
+        assert_eq!(body.text("c", 1, 5), Given::Absent);
+        assert!(body.finish().is_ok());
+    }
+
+    #[test]
+    fn a_field_that_is_left_over_is_refused_by_name() {
+        let mut body = fields(json!({"title": "x", "tilte": "y"}));
+        let _ = body.text("title", 1, 5);
+        let error = refused(body.finish());
+        assert!(error.contains("tilte"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_field_is_reported_once_and_with_all_others() {
+        let mut body = fields(json!({"n": "one", "when": "2026-02-30", "o": []}));
+        let n = body.integer("n", 0, 9);
+        body.required("n", n);
+        let _ = (body.date("when"), body.object("o"));
+        let given = body.text("title", 1, 5);
+        body.required("title", given);
+        let ApiErrorList(errors) = body.finish().unwrap_err().into();
+        assert_eq!(errors, ["n", "when", "o", "title"]);
+    }
+
+    struct ApiErrorList(Vec<String>);
+
+    impl From<ApiError> for ApiErrorList {
+        fn from(error: ApiError) -> Self {
+            use actix_web::ResponseError;
+            let response = error.error_response();
+            let problem = response
+                .extensions()
+                .get::<crate::error::Problem>()
+                .cloned();
+            let errors = problem.unwrap().errors;
+            ApiErrorList(errors.into_iter().map(|error| error.field).collect())
+        }
+    }
+
+    #[test]
+    fn nul_does_not_reach_the_database_from_any_depth() {
+        let mut body = fields(json!({"t": "a\0b", "o": {"a": [{"k\0": 1}]}}));
+        assert_eq!(body.text("t", 1, 5), Given::Absent);
+        assert_eq!(body.object("o"), Given::Absent);
+        assert!(body.finish().is_err());
+    }
+
+    #[test]
+    fn a_query_is_refused_for_what_is_unknown_twice_or_out_of_range() {
+        let query = |uri: &str| Query::of(&TestRequest::with_uri(uri).to_http_request());
+        let mut good = query("/?limit=100&cursor=abc");
+        assert_eq!(good.page(), (100, Some("abc".to_owned())));
+        assert!(good.finish().is_ok());
+        for bad in [
+            "/?limit=0",
+            "/?limit=101",
+            "/?limit=x",
+            "/?limit=1&limit=2",
+            "/?stauts=draft",
+            "/?cursor=%00",
+        ] {
+            let mut query = query(bad);
+            let _ = query.page();
+            assert!(query.finish().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn if_match_takes_strong_tags_a_list_and_a_star() {
+        let of = |value: &str| {
+            let req = TestRequest::default().insert_header(("if-match", value));
+            IfMatch::of(&req.to_http_request())
+        };
+        assert_eq!(of("\"3\""), IfMatch::Versions(vec![3]));
+        assert_eq!(of("\"3\", \"x\", \"4\""), IfMatch::Versions(vec![3, 4]));
+        assert_eq!(of("W/\"3\""), IfMatch::Versions(vec![]));
+        assert_eq!(of("*"), IfMatch::Any);
+        assert_eq!(
+            IfMatch::of(&TestRequest::default().to_http_request()),
+            IfMatch::Absent
+        );
+    }
+}

