@@ -34,8 +34,14 @@ impl Conn {
         }
     }
 
-    /// Every result of a statement passes here, so that a write whose statement failed cannot be committed by a job
-    /// that looks away. (PostgreSQL would answer its COMMIT with a silent rollback.)
+    /// After a failure no further statement is run, and a write is not committed, even if its job looks away.
+    /// PostgreSQL does so by itself, up to a COMMIT that it answers with a silent rollback; SQLite may have ended the
+    /// transaction (its disk is full, say), so that the next statement would stand alone.
+    pub(super) fn earlier_failure(&self) -> Option<StoreError> {
+        self.failure.clone()
+    }
+
+    /// Every result of a statement passes here.
     pub(super) fn note<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
         result.map_err(|error| {
             let error = StoreError::from(error);
@@ -55,7 +61,7 @@ impl Tx {
         Tx(conn)
     }
 
-    /// The failure of a statement since the last call.
+    /// The failure of a statement since the last call. From then on statements are run again.
     pub(super) fn failure(&mut self) -> Option<StoreError> {
         self.0.failure.take()
     }
@@ -91,19 +97,23 @@ macro_rules! sql {
     ($conn:expr, $text:expr $(, $arg:expr)* => execute) => {{
         let conn: &mut $crate::store::Conn = $conn;
         let text: &'static str = $text;
-        let result = match &mut conn.link {
-            $crate::store::connection::Link::Sqlite(link) => sqlx::query(text)
-                $(.bind($arg))*
-                .execute(&mut **link)
-                .await
-                .map(|done| done.rows_affected()),
-            $crate::store::connection::Link::Postgres(link) => sqlx::query(text)
-                $(.bind($arg))*
-                .execute(&mut **link)
-                .await
-                .map(|done| done.rows_affected()),
-        };
-        conn.note(result)
+        if let Some(error) = conn.earlier_failure() {
+            Err(error)
+        } else {
+            let result = match &mut conn.link {
+                $crate::store::connection::Link::Sqlite(link) => sqlx::query(text)
+                    $(.bind($arg))*
+                    .execute(&mut **link)
+                    .await
+                    .map(|done| done.rows_affected()),
+                $crate::store::connection::Link::Postgres(link) => sqlx::query(text)
+                    $(.bind($arg))*
+                    .execute(&mut **link)
+                    .await
+                    .map(|done| done.rows_affected()),
+            };
+            conn.note(result)
+        }
     }};
     ($conn:expr, $text:expr $(, $arg:expr)* => one $row:ty) => {
         sql!(@fetch fetch_one $conn, $text $(, $arg)* => $row)
@@ -117,16 +127,20 @@ macro_rules! sql {
     (@fetch $fetch:ident $conn:expr, $text:expr $(, $arg:expr)* => $row:ty) => {{
         let conn: &mut $crate::store::Conn = $conn;
         let text: &'static str = $text;
-        let result = match &mut conn.link {
-            $crate::store::connection::Link::Sqlite(link) => sqlx::query_as::<_, $row>(text)
-                $(.bind($arg))*
-                .$fetch(&mut **link)
-                .await,
-            $crate::store::connection::Link::Postgres(link) => sqlx::query_as::<_, $row>(text)
-                $(.bind($arg))*
-                .$fetch(&mut **link)
-                .await,
-        };
-        conn.note(result)
+        if let Some(error) = conn.earlier_failure() {
+            Err(error)
+        } else {
+            let result = match &mut conn.link {
+                $crate::store::connection::Link::Sqlite(link) => sqlx::query_as::<_, $row>(text)
+                    $(.bind($arg))*
+                    .$fetch(&mut **link)
+                    .await,
+                $crate::store::connection::Link::Postgres(link) => sqlx::query_as::<_, $row>(text)
+                    $(.bind($arg))*
+                    .$fetch(&mut **link)
+                    .await,
+            };
+            conn.note(result)
+        }
     }};
 }

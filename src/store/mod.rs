@@ -245,9 +245,12 @@ where
         (Ok(Err(error)), _) => Err(error),
         (Err(_), _) => Err(StoreError::Panicked),
     };
-    if result.is_err() && sql!(&mut tx, "ROLLBACK" => execute).is_err() {
-        // Whatever it holds must not wait in the pool.
-        tx.discard();
+    if result.is_err() {
+        tx.failure();
+        if sql!(&mut tx, "ROLLBACK" => execute).is_err() {
+            // Whatever it holds must not wait in the pool.
+            tx.discard();
+        }
     }
     result
 }

@@ -41,6 +41,9 @@ trait Job: Send {
     /// Runs the work and keeps its result. Whether it may be committed.
     fn run<'t>(&'t mut self, tx: &'t mut Tx) -> BoxFuture<'t, bool>;
 
+    /// Why it may not.
+    fn failure(&self) -> Option<StoreError>;
+
     /// Answers: with the kept result, or with the error of the group.
     fn settle(self: Box<Self>, group: Result<()>);
 }
@@ -71,6 +74,10 @@ where
             self.result.is_ok()
         }
         .boxed()
+    }
+
+    fn failure(&self) -> Option<StoreError> {
+        self.result.as_ref().err().cloned()
     }
 
     fn settle(self: Box<Self>, group: Result<()>) {
@@ -225,16 +232,168 @@ async fn step(tx: &mut Tx, job: &mut dyn Job, nested: bool) -> Result<Step> {
         (true, true) => sql!(tx, "RELEASE job" => execute).map(|_| Step::Kept),
         (true, false) => Ok(Step::Kept),
         (false, true) => {
-            sql!(tx, "ROLLBACK TO job" => execute)?;
+            let undone = sql!(tx, "ROLLBACK TO job" => execute);
+            // No savepoint is left: what the job failed of ended the transaction.
+            undone.map_err(|error| job.failure().unwrap_or(error))?;
             sql!(tx, "RELEASE job" => execute)?;
             Ok(Step::Kept)
         }
-        (false, false) => sql!(tx, "ROLLBACK" => execute).map(|_| Step::RolledBack),
+        (false, false) => {
+            let undone = sql!(tx, "ROLLBACK" => execute);
+            undone.map_err(|error| job.failure().unwrap_or(error))?;
+            Ok(Step::RolledBack)
+        }
     }
 }
 
 fn settle(jobs: impl IntoIterator<Item = Box<dyn Job>>, outcome: &Result<()>) {
     for job in jobs {
         job.settle(outcome.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use callboard_actors::runtime::Clock;
+    use futures_util::future::join_all;
+    use uuid::Uuid;
+
+    use super::super::Store;
+    use super::*;
+
+    /// A store on a file of its own, removed afterwards.
+    async fn with_store<F: Future<Output = ()>>(test: impl FnOnce(Store) -> F) {
+        let folder = std::env::temp_dir().join(format!("callboard_writer_{}", Uuid::now_v7()));
+        let url = format!("sqlite://{}/test.db", folder.display());
+        let store = Store::open(&url, Clock::system()).await.unwrap();
+        store.migrate().await.unwrap();
+        test(store.clone()).await;
+        store.close().await;
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    async fn failure(store: &Store, account: i64) -> Result<()> {
+        store
+            .write(move |tx| {
+                async move {
+                    sql!(
+                        tx,
+                        "INSERT INTO login_failures (id, subject, at) VALUES ($1, $2, $3)",
+                        Uuid::now_v7(), Vec::from(b"x"), account => execute
+                    )?;
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    async fn there(store: &Store) -> Vec<i64> {
+        let mut conn = store.read().await.unwrap();
+        let rows = sql!(&mut conn, "SELECT at FROM login_failures ORDER BY at" => all (i64,));
+        rows.unwrap().into_iter().map(|(at,)| at).collect()
+    }
+
+    /// A row that refers to nobody, which SQLite is told to find out about at the commit only.
+    async fn spoil_the_commit(store: &Store) -> Result<()> {
+        store
+            .write(|tx| {
+                async move {
+                    sql!(tx, "PRAGMA defer_foreign_keys = ON" => execute)?;
+                    sql!(
+                        tx,
+                        "INSERT INTO refresh_tokens (hash, family, user_id, created_at, expires_at)
+                         VALUES ($1, $1, $1, 0, 0)",
+                        Vec::from(b"nobody") => execute
+                    )?;
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    #[tokio::test]
+    async fn if_the_commit_fails_all_of_the_group_have_failed_and_the_next_group_is_well() {
+        with_store(|store| async move {
+            // On this one thread the three are queued before the writer takes the first.
+            let (one, spoilt, two) = tokio::join!(
+                failure(&store, 1),
+                spoil_the_commit(&store),
+                failure(&store, 2)
+            );
+            for outcome in [one, spoilt, two] {
+                assert!(
+                    matches!(&outcome, Err(StoreError::Unavailable(text)) if text.contains("FOREIGN KEY")),
+                    "{outcome:?}"
+                );
+            }
+            assert!(there(&store).await.is_empty());
+            assert_eq!(failure(&store, 3).await, Ok(()));
+            assert_eq!(there(&store).await, [3]);
+        })
+        .await;
+    }
+
+    /// Writes more than the file may hold, and goes on as if nothing were amiss.
+    async fn overflow(store: &Store) -> Result<()> {
+        store
+            .write(|tx| {
+                async move {
+                    // A connection's own limit, and a lost group takes its connection along.
+                    sql!(tx, "PRAGMA max_page_count = 200" => all (i64,))?;
+                    let _ = sql!(
+                        tx,
+                        "INSERT INTO login_failures (id, subject, at) VALUES ($1, zeroblob(4000000), 99)",
+                        Uuid::now_v7() => execute
+                    );
+                    let _ = sql!(
+                        tx,
+                        "INSERT INTO login_failures (id, subject, at) VALUES ($1, $1, 98)",
+                        Uuid::now_v7() => execute
+                    );
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    #[tokio::test]
+    async fn when_the_disk_is_full_what_was_answered_is_what_is_there() {
+        with_store(|store| async move {
+            let (one, full, two, again, three) = tokio::join!(
+                failure(&store, 1),
+                overflow(&store),
+                failure(&store, 2),
+                overflow(&store),
+                failure(&store, 3),
+            );
+            for full in [full, again] {
+                assert!(
+                    matches!(&full, Err(StoreError::Unavailable(text)) if text.contains("full")),
+                    "{full:?}"
+                );
+            }
+            let expected: Vec<i64> = (1..)
+                .zip([one, two, three])
+                .filter(|(_, outcome)| outcome.is_ok())
+                .map(|(at, _)| at)
+                .collect();
+            assert_eq!(there(&store).await, expected);
+            assert_eq!(failure(&store, 4).await, Ok(()));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_group_has_a_bound_and_more_jobs_than_it_holds_are_all_done() {
+        with_store(|store| async move {
+            let jobs = i64::try_from(GROUP).unwrap() * 3 + 1;
+            let done = join_all((0..jobs).map(|at| failure(&store, at))).await;
+            assert!(done.iter().all(Result::is_ok));
+            assert_eq!(there(&store).await, (0..jobs).collect::<Vec<_>>());
+        })
+        .await;
     }
 }

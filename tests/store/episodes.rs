@@ -4,6 +4,7 @@ use callboard::store::episodes::{self, Expected, Filter};
 use callboard::store::{StoreError, record};
 use callboard_actors::model::episode::{Fields, Status};
 use callboard_actors::model::identity::Origin;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -14,6 +15,7 @@ on_both!(
     a_change_is_recorded_with_old_and_new_values_and_counts_the_version_up,
     a_change_that_changes_nothing_is_not_recorded,
     another_version_than_expected_is_refused_and_nothing_changed,
+    changes_of_one_episode_at_once_are_made_one_after_the_other,
     publishing_is_recorded_as_such_and_only_once,
     a_deleted_episode_is_gone_and_its_last_state_is_on_the_record,
     a_number_is_unique_within_team_and_season_and_null_is_a_value,
@@ -149,6 +151,34 @@ async fn another_version_than_expected_is_refused_and_nothing_changed(bed: Bed) 
 
     stale.expected = Expected::OneOf(vec![1]);
     assert!(episodes::publish(store, id, stale).await.is_ok());
+}
+
+async fn changes_of_one_episode_at_once_are_made_one_after_the_other(bed: Bed) {
+    let who = bed.editor().await;
+    let (episode, _) = episodes::insert(&bed.store, fields("x", 0), who.clone(), Origin::default())
+        .await
+        .unwrap();
+    let writers = (0..20).map(|_| {
+        let (store, id, change) = (bed.store.clone(), episode.id, change(&who));
+        tokio::spawn(async move {
+            let count_up = |fields: &mut Fields| fields.episode_number += 1;
+            episodes::update(&store, id, change, count_up)
+                .await
+                .unwrap()
+        })
+    });
+    let mut seen = Vec::new();
+    for writer in join_all(writers).await {
+        let (episode, entry) = writer.unwrap();
+        seen.push((
+            entry.unwrap().seq,
+            episode.version,
+            episode.fields.episode_number,
+        ));
+    }
+    seen.sort_unstable();
+    let expected: Vec<_> = (1..=20).map(|n| (n as u64 + 2, n + 1, n)).collect();
+    assert_eq!(seen, expected, "the Record's order is the versions' order");
 }
 
 async fn publishing_is_recorded_as_such_and_only_once(bed: Bed) {

@@ -1,5 +1,7 @@
 //! The store, on both databases: one suite. See [`bed`] for what it needs.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
 #[macro_use]
 mod bed;
 

@@ -193,26 +193,30 @@ async fn a_store_tells_whether_it_is_healthy(bed: Bed) {
 }
 
 async fn a_database_that_cannot_be_opened_says_so_without_its_password(bed: Bed) {
-    let urls: &[&str] = match bed.kind {
-        Kind::Postgres => &[
-            "postgres://somebody:s3cret@127.0.0.1:1/nowhere",
-            "postgres://somebody:s3cret@127.0.0.1:notaport/nowhere",
-        ],
-        Kind::Sqlite => &[
+    let urls: Vec<String> = match bed.kind {
+        Kind::Postgres => {
+            let (_, server) = bed.url.rsplit_once('@').unwrap();
+            vec![
+                format!("postgres://somebody:s3cret@{server}"),
+                "postgres://somebody:s3cret@127.0.0.1:notaport/nowhere".into(),
+            ]
+        }
+        Kind::Sqlite => [
             "mysql://somebody:s3cret@127.0.0.1/nowhere",
             "s3cret",
             "",
             "sqlite::memory:",
-            "sqlite:///dev/null/s3cret/x.db",
+            "sqlite:///dev/null/x.db",
             "sqlite://x.db?mode=memory",
-            "sqlite://x.db?s3cret=1",
-        ],
+            "sqlite://x.db?unknown=1",
+        ]
+        .map(Into::into)
+        .into(),
     };
     for url in urls {
-        let error = Store::open(url, bed.clock.clone()).await.unwrap_err();
+        let error = Store::open(&url, bed.clock.clone()).await.unwrap_err();
         let text = format!("{error} {error:?}");
-        let shown = !url.starts_with("sqlite:") && text.contains("s3cret");
-        assert!(!shown, "{text}");
+        assert!(!text.contains("s3cret"), "{text}");
     }
     assert!(!format!("{:?}", bed.store).contains("://"));
 }
