@@ -19,6 +19,7 @@ pub mod consumer;
 pub mod model;
 pub mod notifier;
 pub mod ports;
+pub mod presence_registry;
 pub mod room;
 pub mod runtime;
 pub mod session;
