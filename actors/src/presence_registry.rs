@@ -48,8 +48,6 @@ pub struct PresenceRegistry {
 #[rtype(result = "()")]
 pub struct Connected {
     pub sid: Arc<str>,
-    /// Of its subscription.
-    pub key: Uuid,
     pub user: UserRef,
     pub outbox: Outbox,
 }
@@ -58,7 +56,8 @@ pub struct Connected {
 #[rtype(result = "()")]
 pub struct Disconnected {
     pub sid: Arc<str>,
-    pub key: Uuid,
+    /// Which it had: a socket that came back under the same `sid` has another.
+    pub outbox: Outbox,
 }
 
 /// The user looks at something, through a socket or by REST. Gives who looks at it then.
@@ -156,23 +155,17 @@ impl Handler<Connected> for PresenceRegistry {
     type Result = ();
 
     fn handle(&mut self, message: Connected, ctx: &mut Context<Self>) {
-        self.change(ctx, |book, now| {
-            let Connected {
-                sid,
-                key,
-                user,
-                outbox,
-            } = message;
-            book.connected(sid, key, &user, outbox, now);
-        });
+        let Connected { sid, user, outbox } = message;
+        self.change(ctx, |book, now| book.connected(sid, &user, outbox, now));
     }
 }
 
 impl Handler<Disconnected> for PresenceRegistry {
     type Result = ();
 
-    fn handle(&mut self, Disconnected { sid, key }: Disconnected, ctx: &mut Context<Self>) {
-        self.change(ctx, |book, now| book.disconnected(&sid, key, now));
+    fn handle(&mut self, message: Disconnected, ctx: &mut Context<Self>) {
+        let Disconnected { sid, outbox } = message;
+        self.change(ctx, |book, now| book.disconnected(&sid, &outbox, now));
     }
 }
 

@@ -92,9 +92,8 @@ struct View {
 }
 
 struct Socket {
-    /// A socket that is resumed keeps its `sid`: the end of the old one must not touch the new.
-    key: Uuid,
     user: Uuid,
+    /// A socket that is resumed keeps its `sid`: the end of its old line must not touch the new.
     outbox: Outbox,
     subjects: HashSet<Subject>,
     /// Its line was closed when the last sweep came by.
@@ -148,14 +147,7 @@ impl Book {
 
     // What happens
 
-    pub fn connected(
-        &mut self,
-        sid: Arc<str>,
-        key: Uuid,
-        user: &UserRef,
-        outbox: Outbox,
-        now: Now,
-    ) {
+    pub fn connected(&mut self, sid: Arc<str>, user: &UserRef, outbox: Outbox, now: Now) {
         let before = self.seen(user.id);
         let person = self
             .people
@@ -169,7 +161,6 @@ impl Book {
             None => HashSet::new(),
         };
         let socket = Socket {
-            key,
             user: user.id,
             outbox,
             subjects,
@@ -179,8 +170,12 @@ impl Book {
         self.tell_presence(user.id, before, now);
     }
 
-    pub fn disconnected(&mut self, sid: &Arc<str>, key: Uuid, now: Now) {
-        if self.sockets.get(sid).is_none_or(|socket| socket.key != key) {
+    pub fn disconnected(&mut self, sid: &Arc<str>, outbox: &Outbox, now: Now) {
+        if self
+            .sockets
+            .get(sid)
+            .is_none_or(|socket| !socket.outbox.is(outbox))
+        {
             return;
         }
         let Some(socket) = self.sockets.remove(sid) else {
@@ -315,13 +310,13 @@ impl Book {
         for (sid, socket) in &mut self.sockets {
             if socket.outbox.closed().is_some() {
                 if socket.suspect {
-                    lost.push((sid.clone(), socket.key));
+                    lost.push((sid.clone(), socket.outbox.clone()));
                 }
                 socket.suspect = true;
             }
         }
-        for (sid, key) in lost {
-            self.disconnected(&sid, key, now);
+        for (sid, outbox) in lost {
+            self.disconnected(&sid, &outbox, now);
         }
     }
 

@@ -11,6 +11,7 @@ struct World {
     ledger: Ledger,
     told: Arc<Mutex<Vec<Ephemeral>>>,
     registry: Mailbox<PresenceRegistry>,
+    line: Outbox,
 }
 
 fn world() -> World {
@@ -32,6 +33,7 @@ fn world() -> World {
         ledger,
         told,
         registry,
+        line: Outbox::new(100),
     }
 }
 
@@ -49,22 +51,21 @@ fn pilot() -> Subject {
     }
 }
 
-fn gone(sid: &str) -> Disconnected {
-    Disconnected {
-        sid: sid.into(),
-        key: Uuid::nil(),
-    }
-}
-
 impl World {
     async fn connect(&self, sid: &str) {
         let connected = Connected {
             sid: sid.into(),
-            key: Uuid::nil(),
             user: ada(),
-            outbox: Outbox::new(100),
+            outbox: self.line.clone(),
         };
         self.registry.ask(connected).await.unwrap();
+    }
+
+    fn gone(&self, sid: &str) -> Disconnected {
+        Disconnected {
+            sid: sid.into(),
+            outbox: self.line.clone(),
+        }
     }
 
     async fn view(&self, sid: Option<&str>) -> Vec<Viewer> {
@@ -116,7 +117,7 @@ fn departures_are_told_when_the_grace_is_over_without_anybody_asking() {
         let world = world();
         world.connect("s1").await;
         world.view(Some("s1")).await;
-        world.registry.tell(gone("s1")).unwrap();
+        world.registry.tell(world.gone("s1")).unwrap();
         world.clock.wind(Duration::from_millis(2999)).await;
         assert_eq!(world.names().len(), 2);
         world.clock.wind(Duration::from_millis(1)).await;
@@ -132,7 +133,7 @@ fn a_lease_by_rest_ends_by_itself_and_a_shorter_one_is_not_waited_for_behind_it(
         let world = world();
         world.view(None).await;
         world.connect("s1").await;
-        world.registry.tell(gone("s1")).unwrap();
+        world.registry.tell(world.gone("s1")).unwrap();
         world.clock.wind(Duration::from_secs(3)).await;
         assert_eq!(world.registry.ask(ListOnline).await, Ok(vec![]));
         assert_eq!(world.registry.ask(Viewers(pilot())).await.unwrap().len(), 1);
@@ -151,7 +152,7 @@ fn a_panic_forgets_nobody_and_misses_no_departure() {
         world.connect("s1").await;
         world.connect("s2").await;
         world.view(Some("s1")).await;
-        world.registry.tell(gone("s1")).unwrap();
+        world.registry.tell(world.gone("s1")).unwrap();
         settle().await;
         for how in [How::Now, How::InFuture, How::InSpawned] {
             assert_eq!(world.ledger.poke("PresenceRegistry", how), 1);

@@ -136,6 +136,11 @@ impl Outbox {
         (state.bytes, state.drained)
     }
 
+    /// Whether both are handles on one queue.
+    pub fn is(&self, other: &Outbox) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub fn limit(&self) -> usize {
         self.0.limit
     }

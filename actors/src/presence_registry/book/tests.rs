@@ -7,7 +7,6 @@ use proptest::prelude::*;
 use super::*;
 
 const TIMEOUT: Duration = Duration::from_secs(300);
-const KEY: Uuid = Uuid::nil();
 
 fn now(millis: u64) -> Now {
     let clock = Duration::from_millis(millis);
@@ -39,9 +38,18 @@ fn changes(book: &mut Book) -> Vec<Change> {
     std::iter::from_fn(|| book.next_change()).collect()
 }
 
+thread_local! {
+    static LINES: Vec<Outbox> = (0..10).map(|_| Outbox::new(1000)).collect();
+}
+
+/// The line of that socket, always the same.
+fn line(socket: u8) -> Outbox {
+    LINES.with(|lines| lines[usize::from(socket)].clone())
+}
+
 fn connect(book: &mut Book, socket: u8, who: u8, at: u64) -> Outbox {
-    let outbox = Outbox::new(1000);
-    book.connected(sid(socket), KEY, &user(who), outbox.clone(), now(at));
+    let outbox = line(socket);
+    book.connected(sid(socket), &user(who), outbox.clone(), now(at));
     outbox
 }
 
@@ -51,13 +59,13 @@ fn a_reload_is_no_departure_and_a_departure_is_told_after_the_grace() {
     connect(&mut book, 1, 1, 0);
     book.view(Some(&sid(1)), &user(1), subject(1), now(0));
     assert_eq!(changes(&mut book).len(), 2);
-    book.disconnected(&sid(1), KEY, now(1000));
+    book.disconnected(&sid(1), &line(1), now(1000));
     book.expire(now(3999));
     connect(&mut book, 2, 1, 3999);
     book.view(Some(&sid(2)), &user(1), subject(1), now(3999));
     book.expire(now(100_000));
     assert_eq!(changes(&mut book), []);
-    book.disconnected(&sid(2), KEY, now(100_000));
+    book.disconnected(&sid(2), &line(2), now(100_000));
     assert_eq!(book.next_end(), Some(Duration::from_millis(103_000)));
     book.expire(now(103_000));
     let told = changes(&mut book);
@@ -132,7 +140,7 @@ fn one_who_wants_to_be_seen_offline_is_told_as_gone_and_not_listed() {
     );
     assert_eq!(book.online(), []);
     assert!(book.presence(user(1).id).is_some());
-    book.disconnected(&sid(1), KEY, now(5));
+    book.disconnected(&sid(1), &line(1), now(5));
     book.expire(now(10_000));
     assert_eq!(changes(&mut book), [], "it was gone for others already");
 }
@@ -154,12 +162,11 @@ fn the_end_of_a_socket_that_was_resumed_meanwhile_touches_nothing() {
     let mut book = Book::new(TIMEOUT);
     connect(&mut book, 1, 1, 0);
     book.view(Some(&sid(1)), &user(1), subject(1), now(0));
-    let new = Uuid::from_u128(1);
-    book.connected(sid(1), new, &user(1), Outbox::new(1000), now(1));
-    book.disconnected(&sid(1), KEY, now(2));
+    book.connected(sid(1), &user(1), line(2), now(1));
+    book.disconnected(&sid(1), &line(1), now(2));
     book.expire(now(10_000));
     assert_eq!(book.viewers(&subject(1)).len(), 1);
-    book.disconnected(&sid(1), new, now(10_000));
+    book.disconnected(&sid(1), &line(2), now(10_000));
     book.expire(now(13_000));
     assert_eq!(
         (book.online().len(), book.viewers(&subject(1)).len()),
@@ -321,7 +328,7 @@ proptest! {
             model.step(&step, at);
             match step {
                 Step::Connect(socket) => { connect(&mut book, socket, socket % 3, at); }
-                Step::Disconnect(socket) => book.disconnected(&sid(socket), KEY, now(at)),
+                Step::Disconnect(socket) => book.disconnected(&sid(socket), &line(socket), now(at)),
                 Step::View(by, who, what) => {
                     let who = by.map_or(who, |socket| socket % 3);
                     book.view(by.map(sid).as_ref(), &user(who), subject(what), now(at));
@@ -365,7 +372,7 @@ proptest! {
         }
         // Everybody goes, and nothing is left.
         for socket in 0..6 {
-            book.disconnected(&sid(socket), KEY, now(at));
+            book.disconnected(&sid(socket), &line(socket), now(at));
         }
         book.expire(now(at + 300_000));
         prop_assert_eq!(book.next_end(), None);
