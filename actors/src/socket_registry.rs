@@ -169,14 +169,6 @@ pub struct Renewed {
     pub expires_at: DateTime<Utc>,
 }
 
-/// A socket came back on the connection `by`: whatever else still bears its `sid` is ended.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Supersede {
-    pub sid: Arc<str>,
-    pub by: Arc<str>,
-}
-
 /// The connections, newest first.
 #[derive(Message)]
 #[rtype(result = "Vec<Row>")]
@@ -305,18 +297,6 @@ impl Handler<Renewed> for SocketRegistry {
     }
 }
 
-impl Handler<Supersede> for SocketRegistry {
-    type Result = ();
-
-    fn handle(&mut self, Supersede { sid, by }: Supersede, _: &mut Context<Self>) {
-        for line in self.lines.values() {
-            if *line.connection.id() != by && line.sockets.contains_key(&sid) {
-                line.connection.close(Reason::Superseded);
-            }
-        }
-    }
-}
-
 impl Handler<List> for SocketRegistry {
     type Result = Vec<Row>;
 
@@ -403,7 +383,13 @@ impl SocketRegistry {
                 expires_at,
             },
         );
-        self.sids.insert(sid.clone(), id);
+        // A socket that came back: whatever still bears its `sid` is a line that its client has left.
+        if let Some(old) = self.sids.insert(sid.clone(), id.clone())
+            && old != id
+            && let Some(line) = self.lines.get(&old)
+        {
+            line.connection.close(Reason::Superseded);
+        }
         self.ends.insert((expires_at, sid));
     }
 

@@ -220,12 +220,6 @@ fn a_socket_that_came_back_ends_its_old_line_and_outlives_the_news_of_that_end()
         let user = identity("anna", Role::Editor).user;
         bed.attach(&old, "s1", &user, 60).await;
         bed.attach(&new, "s1", &user, 60).await;
-        bed.registry
-            .tell(Supersede {
-                sid: "s1".into(),
-                by: "new".into(),
-            })
-            .unwrap();
         settle().await;
         assert_eq!(
             (old.closed(), new.closed()),
