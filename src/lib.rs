@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod http;
+pub mod live;
 pub mod server;
 pub mod store;
 pub mod telemetry;

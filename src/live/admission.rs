@@ -1,0 +1,403 @@
+//! Who may come in: origin and capacity, the token, the namespaces and rooms asked for, and whether
+//! the socket can be given back what it had.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use callboard_actors::model::identity::Identity;
+use callboard_actors::model::policy;
+use callboard_actors::model::record::Seq;
+use callboard_actors::model::room::{Channel, Namespace, Room};
+use callboard_actors::ports::{Denied, Unavailable};
+use callboard_actors::session::{Connect, Protocol, Refused, Visit, Welcome};
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::to_raw_value;
+
+use super::Live;
+use super::pid::Sealed;
+use super::state::State;
+
+/// What a client puts into its CONNECT packet. Other members are the client's own business.
+#[derive(Default, Deserialize)]
+struct Auth {
+    token: Option<String>,
+    pid: Option<String>,
+    offset: Option<String>,
+}
+
+/// What a client without a library says in its query.
+#[derive(Debug, Default, PartialEq)]
+struct Query {
+    token: Option<String>,
+    namespaces: Option<String>,
+    rooms: Option<String>,
+    since: Option<String>,
+}
+
+impl Live {
+    pub(super) fn may_visit(&self, visit: &Visit) -> Result<(), Refused> {
+        if self.draining() {
+            return Err(refused(
+                503,
+                "server_draining",
+                "the server is about to restart",
+            ));
+        }
+        if let Some(origin) = visit.header("origin")
+            && !self.settings.allows_origin(origin, visit.header("host"))
+        {
+            let message = format!("the origin `{origin}` is not allowed");
+            return Err(refused(403, "origin_not_allowed", &message));
+        }
+        if self.open_connections() >= self.settings.max_connections {
+            let message = format!(
+                "{} connections are open; that is as many as this server takes",
+                self.settings.max_connections
+            );
+            return Err(refused(503, "too_many_connections", &message));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn let_in(&self, connect: Connect) -> Result<Welcome, Refused> {
+        match connect.protocol {
+            Protocol::Plain | Protocol::Sse => self.let_in_plain(connect).await,
+            _ => self.let_in_socket(connect).await,
+        }
+    }
+
+    async fn let_in_socket(&self, connect: Connect) -> Result<Welcome, Refused> {
+        let namespace = connect
+            .namespace
+            .as_deref()
+            .and_then(|text| Namespace::parse(text).filter(|it| it.path() == text))
+            .ok_or_else(|| refused(404, "invalid_namespace", "Invalid namespace"))?;
+        let auth = connect.auth.as_ref().map_or_else(Auth::default, |raw| {
+            // Not an object, or of other types: as good as none.
+            serde_json::from_str(raw.get()).unwrap_or_default()
+        });
+        let identity = self.identify(auth.token, &connect.visit).await?;
+        if !policy::may_connect(&identity, namespace) {
+            let message = format!("{} is for admins", namespace.path());
+            return Err(refused(403, "forbidden", &message));
+        }
+        let resume = match (auth.pid, auth.offset.and_then(|it| it.parse().ok())) {
+            (Some(pid), Some(offset)) => self
+                .resume(&pid, offset, namespace, &identity)
+                .await
+                .map_err(unavailable)?,
+            _ => None,
+        };
+        let (sid, since, rooms) = match resume {
+            Some((sid, offset, rooms)) => (sid, Some(offset), rooms),
+            None => (new_sid(), None, Vec::new()),
+        };
+        let pid = self.sealer.seal(&Sealed {
+            sid: sid.clone(),
+            user_id: identity.user.id,
+            namespace: Some(namespace),
+        });
+        let recovered = since.is_some();
+        let namespaces = vec![namespace];
+        let state = State::new(
+            identity,
+            namespaces,
+            connect.protocol,
+            since,
+            recovered,
+            rooms,
+        );
+        Ok(Welcome {
+            sid,
+            pid: Some(pid),
+            state: Arc::new(state),
+        })
+    }
+
+    /// The socket that this recovery id stands for, if it may be had back.
+    async fn resume(
+        &self,
+        pid: &str,
+        offset: Seq,
+        namespace: Namespace,
+        identity: &Identity,
+    ) -> Result<Option<(String, Seq, Vec<Channel>)>, Unavailable> {
+        let Some(sealed) = self.sealer.open(pid) else {
+            return Ok(None);
+        };
+        if sealed.user_id != identity.user.id || sealed.namespace != Some(namespace) {
+            return Ok(None);
+        }
+        if !self.parts.record.span().await?.reaches(offset) {
+            return Ok(None);
+        }
+        let kept = self.parts.resumes.find(sealed.sid.clone()).await?;
+        if kept
+            .as_ref()
+            .is_some_and(|it| it.ended || it.user_id != identity.user.id)
+        {
+            return Ok(None);
+        }
+        let mut rooms = kept.map(|it| it.rooms).unwrap_or_default();
+        rooms.retain(|channel| policy::may_join(identity, channel));
+        Ok(Some((sealed.sid, offset, rooms)))
+    }
+
+    async fn let_in_plain(&self, connect: Connect) -> Result<Welcome, Refused> {
+        let query =
+            Query::parse(&connect.visit.query).map_err(|message| unprocessable(&message))?;
+        let identity = self.identify(query.token, &connect.visit).await?;
+        let namespaces = namespaces(query.namespaces.as_deref())?;
+        if let Some(namespace) = namespaces
+            .iter()
+            .find(|namespace| !policy::may_connect(&identity, **namespace))
+        {
+            let message = format!("{} is for admins", namespace.path());
+            return Err(refused(403, "forbidden", &message));
+        }
+        let rooms = rooms(query.rooms.as_deref(), &namespaces)?;
+        if let Some(channel) = rooms.iter().find(|room| !policy::may_join(&identity, room)) {
+            let message = format!("{channel} is not yours to join");
+            return Err(refused(403, "forbidden", &message));
+        }
+        for channel in &rooms {
+            self.must_exist(channel).await?;
+        }
+        let last_event_id = match connect.protocol {
+            Protocol::Sse => connect.visit.header("last-event-id").map(str::to_owned),
+            _ => None,
+        };
+        let since = last_event_id
+            .filter(|text| !text.is_empty())
+            .or(query.since)
+            .map(|text| {
+                text.parse::<Seq>()
+                    .map_err(|_| unprocessable(&format!("since: `{text}` is no sequence number")))
+            })
+            .transpose()?;
+        let since = match since {
+            Some(seq) => {
+                let span = self.parts.record.span().await.map_err(unavailable)?;
+                span.reaches(seq).then_some(seq)
+            }
+            None => None,
+        };
+        let recovered = since.is_some();
+        let state = State::new(
+            identity,
+            namespaces,
+            connect.protocol,
+            since,
+            recovered,
+            rooms,
+        );
+        Ok(Welcome {
+            sid: new_sid(),
+            pid: None,
+            state: Arc::new(state),
+        })
+    }
+
+    /// The bearer of the token: from the packet or the query, else from the header.
+    async fn identify(&self, token: Option<String>, visit: &Visit) -> Result<Identity, Refused> {
+        let token = token
+            .or_else(|| {
+                let (scheme, token) = visit.header("authorization")?.split_once(' ')?;
+                scheme
+                    .eq_ignore_ascii_case("bearer")
+                    .then(|| token.trim().to_owned())
+            })
+            .or_else(|| {
+                let mut query = form_urlencoded::parse(visit.query.as_bytes());
+                query
+                    .find(|(key, _)| key == "token")
+                    .map(|(_, token)| token.into_owned())
+            });
+        let Some(token) = token.filter(|token| !token.is_empty()) else {
+            return Err(denied(Denied::Missing));
+        };
+        self.authenticate(token)
+            .await
+            .map_err(unavailable)?
+            .map_err(denied)
+    }
+
+    /// Rooms of things that do not exist are not to be joined.
+    pub(super) async fn must_exist(&self, channel: &Channel) -> Result<(), Refused> {
+        if let Some(Room::Episode(id)) = &channel.room
+            && !self
+                .parts
+                .catalogue
+                .episode_exists(*id)
+                .await
+                .map_err(unavailable)?
+        {
+            return Err(refused(
+                404,
+                "not_found",
+                &format!("there is no episode {id}"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Query {
+    /// There are no other parameters: a misspelt one must not pass silently.
+    fn parse(text: &str) -> Result<Query, String> {
+        let mut query = Query::default();
+        for (key, value) in form_urlencoded::parse(text.as_bytes()) {
+            let slot = match key.as_ref() {
+                "token" => &mut query.token,
+                "namespaces" => &mut query.namespaces,
+                "rooms" => &mut query.rooms,
+                "since" => &mut query.since,
+                other => {
+                    return Err(format!(
+                        "`{other}` is no parameter; accepted: token, namespaces, rooms, since"
+                    ));
+                }
+            };
+            *slot = Some(value.into_owned());
+        }
+        Ok(query)
+    }
+}
+
+fn namespaces(list: Option<&str>) -> Result<Vec<Namespace>, Refused> {
+    let mut found = Vec::new();
+    for name in list.unwrap_or("episodes").split(',') {
+        let namespace = Namespace::parse(name.trim()).ok_or_else(|| {
+            unprocessable(&format!(
+                "namespaces: `{name}` is none; accepted: root, episodes, jobs, feed, admin"
+            ))
+        })?;
+        if !found.contains(&namespace) {
+            found.push(namespace);
+        }
+    }
+    Ok(found)
+}
+
+fn rooms(list: Option<&str>, namespaces: &[Namespace]) -> Result<Vec<Channel>, Refused> {
+    let mut found = Vec::new();
+    for name in list
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    {
+        let channel = channel(name, namespaces).map_err(|message| unprocessable(&message))?;
+        if !found.contains(&channel) {
+            found.push(channel);
+        }
+    }
+    if found.len() > MOST_ROOMS {
+        return Err(unprocessable(&format!("rooms: {MOST_ROOMS} at most")));
+    }
+    Ok(found)
+}
+
+/// Rooms of one socket that it joined by name.
+pub(super) const MOST_ROOMS: usize = 500;
+
+/// The channel of a room that a client names: rooms have a namespace where they are at home, and
+/// the socket must be in it.
+pub(super) fn channel(name: &str, namespaces: &[Namespace]) -> Result<Channel, String> {
+    let room: Room = name.parse()?;
+    let home = match (&room, room.home()) {
+        (_, Some(home)) => home,
+        // The user's own room is joined by itself; joining it again does no harm.
+        (Room::User(_), None) => namespaces[0],
+        _ => return Err(format!("`{name}` is not joined by name")),
+    };
+    if !namespaces.contains(&home) {
+        return Err(format!(
+            "`{name}` is a room of {}, where this socket is not",
+            home.path()
+        ));
+    }
+    Ok(Channel::room(home, room))
+}
+
+/// A socket's id: 120 random bits, as Socket.IO's own are spelt.
+fn new_sid() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 15]>())
+}
+
+pub(super) fn refused(status: u16, code: &str, message: &str) -> Refused {
+    let title = match status {
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        422 => "Unprocessable Content",
+        503 => "Service Unavailable",
+        _ => "Error",
+    };
+    let problem = json!({
+        "type": format!("/docs/problems/{code}"),
+        "title": title,
+        "status": status,
+        "detail": message,
+        "code": code,
+    });
+    Refused {
+        status,
+        message: message.to_owned(),
+        data: to_raw_value(&json!({ "code": code })).ok(),
+        body: Some(("application/problem+json".into(), problem.to_string())),
+    }
+}
+
+fn unprocessable(message: &str) -> Refused {
+    refused(422, "validation_failed", message)
+}
+
+fn denied(denied: Denied) -> Refused {
+    refused(401, denied.code(), denied.message())
+}
+
+pub(super) fn unavailable(error: Unavailable) -> Refused {
+    tracing::warn!(%error, "a socket could not be let in");
+    refused(
+        503,
+        "unavailable",
+        "the database does not answer; try again",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_parameter_is_refused_and_named() {
+        assert!(Query::parse("token=a&since=3&namespaces=episodes,jobs&rooms=").is_ok());
+        assert!(Query::parse("sinze=3").unwrap_err().contains("`sinze`"));
+        assert_eq!(
+            Query::parse("token=a%2Bb").unwrap().token.as_deref(),
+            Some("a+b")
+        );
+    }
+
+    #[test]
+    fn a_room_is_joined_in_its_home_alone() {
+        let id = uuid::Uuid::now_v7();
+        let episodes = [Namespace::Episodes];
+        assert!(channel(&format!("episode:{id}"), &episodes).is_ok());
+        assert!(channel(&format!("episode:{id}"), &[Namespace::Jobs]).is_err());
+        assert!(channel("role:admin", &episodes).is_err());
+    }
+
+    #[test]
+    fn the_default_namespace_is_episodes_and_each_is_taken_once() {
+        assert_eq!(namespaces(None).unwrap(), [Namespace::Episodes]);
+        assert_eq!(
+            namespaces(Some("jobs,/jobs, root")).unwrap(),
+            [Namespace::Jobs, Namespace::Root]
+        );
+        assert_eq!(namespaces(Some("x")).unwrap_err().status, 422);
+    }
+}

@@ -1,0 +1,429 @@
+//! What a client may ask of its socket: `join`, `leave`, `view`, `unview`, `status`, `typing`,
+//! `refresh`. One table for every protocol; an answer is `{"ok": true, …}` or
+//! `{"ok": false, "error": {"code", "message"}}`.
+
+use callboard_actors::broadcaster::{Enter, Leave, Publish};
+use callboard_actors::model::envelope::Ephemeral;
+use callboard_actors::model::event::Kind;
+use callboard_actors::model::policy;
+use callboard_actors::model::presence::{Status, Subject};
+use callboard_actors::model::room::{Channel, Room};
+use callboard_actors::ports::{Resumable, Unavailable};
+use callboard_actors::presence_registry::{SetStatus, Unview, View};
+use callboard_actors::session::{Protocol, Refused, Socket};
+use callboard_actors::socket_registry::{Joined, Left, Renewed};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+
+use super::Live;
+use super::admission::{MOST_ROOMS, channel};
+use super::state::State;
+
+/// Why a command was not done.
+pub(super) struct Fault {
+    code: String,
+    message: String,
+}
+
+impl Fault {
+    fn new(code: &str, message: impl Into<String>) -> Fault {
+        Fault {
+            code: code.to_owned(),
+            message: message.into(),
+        }
+    }
+
+    fn busy() -> Fault {
+        Fault::new("unavailable", "the server is too busy; try again")
+    }
+}
+
+impl From<Unavailable> for Fault {
+    fn from(error: Unavailable) -> Fault {
+        tracing::warn!(%error, "a command could not be done");
+        Fault::new("unavailable", "the database does not answer; try again")
+    }
+}
+
+impl From<Refused> for Fault {
+    fn from(refused: Refused) -> Fault {
+        #[derive(Deserialize)]
+        struct Data {
+            code: String,
+        }
+        let data = refused
+            .data
+            .and_then(|raw| serde_json::from_str::<Data>(raw.get()).ok());
+        Fault {
+            code: data.map_or("refused".into(), |data| data.code),
+            message: refused.message,
+        }
+    }
+}
+
+/// The members of a successful answer, after `ok`.
+type Done = Result<Value, Fault>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InRoom {
+    room: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Looking {
+    resource_type: String,
+    resource_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Says {
+    status: String,
+    status_message: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Types {
+    room: String,
+    field: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Token {
+    token: String,
+}
+
+impl Live {
+    /// Does the command and gives the whole answer.
+    pub(super) async fn command(
+        &self,
+        socket: &Socket,
+        state: &State,
+        name: &str,
+        body: Option<&RawValue>,
+    ) -> Value {
+        let done = match name {
+            "join" => self.join(socket, state, body).await,
+            "leave" => self.leave(socket, state, body).await,
+            "view" => self.view(socket, state, body).await,
+            "unview" => self.unview(socket, state, body).await,
+            "status" => self.status(state, body).await,
+            "typing" => self.typing(socket, state, body),
+            "refresh" => self.refresh(socket, state, body).await,
+            other => Err(Fault::new(
+                "unknown_command",
+                format!(
+                    "`{}` is no command; accepted: join, leave, view, unview, status, typing, refresh",
+                    other.chars().take(64).collect::<String>()
+                ),
+            )),
+        };
+        match done {
+            Ok(mut members) => {
+                let mut answer = json!({ "ok": true });
+                if let (Some(answer), Some(members)) =
+                    (answer.as_object_mut(), members.as_object_mut())
+                {
+                    answer.append(members);
+                }
+                answer
+            }
+            Err(fault) => json!({
+                "ok": false,
+                "error": { "code": fault.code, "message": fault.message },
+            }),
+        }
+    }
+
+    async fn join(&self, socket: &Socket, state: &State, body: Option<&RawValue>) -> Done {
+        let asked: InRoom = read(body)?;
+        let channel = wanted(state, &asked.room)?;
+        if !policy::may_join(&state.identity(), &channel) {
+            return Err(Fault::new(
+                "forbidden",
+                format!("{} is not yours to join", asked.room),
+            ));
+        }
+        self.must_exist(&channel).await?;
+        if state.rooms().len() >= MOST_ROOMS && !state.is_in(&channel) {
+            return Err(Fault::new(
+                "too_many_rooms",
+                format!("a socket has {MOST_ROOMS} at most"),
+            ));
+        }
+        let new = state.joined(channel.clone());
+        // On disk before the answer: who was told that it is in gets the room back after a crash.
+        let kept = if new {
+            self.keep_rooms(socket, state).await
+        } else {
+            Ok(())
+        };
+        let entered = match (kept, state.subscriber.get()) {
+            (Ok(()), Some(subscriber)) => self
+                .parts
+                .broadcaster
+                .ask(Enter {
+                    subscriber: subscriber.clone(),
+                    channels: vec![channel.clone()],
+                })
+                .await
+                .map_err(|_| Fault::busy()),
+            (Ok(()), None) => Err(Fault::busy()),
+            (Err(error), _) => Err(error.into()),
+        };
+        let seq = match entered {
+            Ok(seq) => seq,
+            Err(fault) => {
+                if new {
+                    state.left(&channel);
+                }
+                return Err(fault);
+            }
+        };
+        self.note(self.parts.sockets.tell(Joined {
+            connection: socket.connection.id().clone(),
+            sid: socket.sid.clone(),
+            channel: channel.clone(),
+        }));
+        let viewers = match &channel.room {
+            Some(Room::Episode(id)) => self.look(socket, state, episode(*id)).await?,
+            _ => json!([]),
+        };
+        Ok(json!({ "room": asked.room, "seq": seq, "viewers": viewers }))
+    }
+
+    async fn leave(&self, socket: &Socket, state: &State, body: Option<&RawValue>) -> Done {
+        let asked: InRoom = read(body)?;
+        let channel = wanted(state, &asked.room)?;
+        if !state.left(&channel) {
+            return Err(Fault::new(
+                "not_joined",
+                format!("the socket is not in {}", asked.room),
+            ));
+        }
+        self.keep_rooms(socket, state).await?;
+        if let Some(subscriber) = state.subscriber.get() {
+            let leave = Leave {
+                key: subscriber.key,
+                channels: vec![channel.clone()],
+            };
+            self.parts
+                .broadcaster
+                .ask(leave)
+                .await
+                .map_err(|_| Fault::busy())?;
+        }
+        self.note(self.parts.sockets.tell(Left {
+            connection: socket.connection.id().clone(),
+            sid: socket.sid.clone(),
+            channel: channel.clone(),
+        }));
+        if let Some(Room::Episode(id)) = &channel.room {
+            self.look_away(socket, state, episode(*id)).await?;
+        }
+        Ok(json!({ "room": asked.room }))
+    }
+
+    async fn view(&self, socket: &Socket, state: &State, body: Option<&RawValue>) -> Done {
+        let viewers = self.look(socket, state, subject(body)?).await?;
+        Ok(json!({ "viewers": viewers }))
+    }
+
+    async fn unview(&self, socket: &Socket, state: &State, body: Option<&RawValue>) -> Done {
+        self.look_away(socket, state, subject(body)?).await?;
+        Ok(json!({}))
+    }
+
+    async fn status(&self, state: &State, body: Option<&RawValue>) -> Done {
+        let says: Says = read(body)?;
+        let status: Status = says.status.parse().map_err(|it: String| invalid(it))?;
+        let message = says.status_message.map(|text| text.trim().to_owned());
+        if message
+            .as_ref()
+            .is_some_and(|text| text.chars().count() > 200)
+        {
+            return Err(invalid("status_message: 200 characters at most"));
+        }
+        let Some(presence) = &self.parts.presence else {
+            return Err(Fault::new("disabled", "presence is switched off"));
+        };
+        presence
+            .ask(SetStatus {
+                user: state.identity().user,
+                status,
+                message: message.clone().filter(|text| !text.is_empty()),
+            })
+            .await
+            .map_err(|_| Fault::busy())?;
+        Ok(json!({ "status": status, "status_message": message }))
+    }
+
+    fn typing(&self, socket: &Socket, state: &State, body: Option<&RawValue>) -> Done {
+        let types: Types = read(body)?;
+        let channel = wanted(state, &types.room)?;
+        if !matches!(channel.room, Some(Room::Episode(_))) || !state.is_in(&channel) {
+            return Err(Fault::new(
+                "not_joined",
+                format!("the socket is not in {}", types.room),
+            ));
+        }
+        if types.field.is_empty() || types.field.chars().count() > 64 {
+            return Err(invalid("field: 1 to 64 characters"));
+        }
+        let now = self.parts.clock.now();
+        if !state.may_type(now.timestamp()) {
+            self.dropped_typing();
+            return Err(Fault::new("rate_limited", "10 typing a second at most"));
+        }
+        let data = json!({ "room": types.room, "field": types.field });
+        self.note(self.parts.broadcaster.tell(Publish(Ephemeral {
+            event: Kind::Typing.name().to_owned(),
+            at: now,
+            user: Some(state.identity().user),
+            data: to_raw_value(&data).unwrap_or_default(),
+            audience: vec![channel],
+            except: Some(socket.sid.clone()),
+        })));
+        Ok(json!({}))
+    }
+
+    async fn refresh(&self, socket: &Socket, state: &State, body: Option<&RawValue>) -> Done {
+        let asked: Token = read(body)?;
+        let identity = self
+            .authenticate(asked.token)
+            .await?
+            .map_err(|denied| Fault::new(denied.code(), denied.message()))?;
+        if identity.user.id != state.identity().user.id {
+            return Err(Fault::new("forbidden", "the token is another user's"));
+        }
+        let expires_at = identity.expires_at;
+        let lost: Vec<Channel> = state
+            .rooms()
+            .into_iter()
+            .filter(|channel| !policy::may_join(&identity, channel))
+            .collect();
+        state.set_identity(identity);
+        self.note(self.parts.sockets.tell(Renewed {
+            connection: socket.connection.id().clone(),
+            sid: socket.sid.clone(),
+            expires_at,
+        }));
+        for channel in lost {
+            let room = channel
+                .room
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let body = to_raw_value(&json!({ "room": room })).ok();
+            self.leave(socket, state, body.as_deref()).await?;
+        }
+        Ok(json!({ "expires_at": callboard_actors::model::envelope::timestamp(expires_at) }))
+    }
+
+    /// Writes down what the socket gets back when it is resumed. Plain connections name their rooms
+    /// each time they come.
+    pub(super) async fn keep_rooms(
+        &self,
+        socket: &Socket,
+        state: &State,
+    ) -> Result<(), Unavailable> {
+        if socket.connection.protocol() != Protocol::SocketIo {
+            return Ok(());
+        }
+        let resumable = Resumable {
+            sid: socket.sid.to_string(),
+            user_id: state.identity().user.id,
+            rooms: state.rooms(),
+            ended: false,
+        };
+        self.parts.resumes.save(resumable).await
+    }
+
+    /// A socket that came with rooms looks at what they are about.
+    pub(super) async fn look_around(&self, socket: &Socket, state: &State) {
+        for channel in state.rooms() {
+            if let Some(Room::Episode(id)) = channel.room
+                && let Err(fault) = self.look(socket, state, episode(id)).await
+            {
+                tracing::warn!(%id, error = fault.message, "a viewer could not be noted");
+            }
+        }
+    }
+
+    async fn look(&self, socket: &Socket, state: &State, subject: Subject) -> Done {
+        let Some(presence) = &self.parts.presence else {
+            return Ok(json!([]));
+        };
+        let viewers = presence
+            .ask(View {
+                sid: Some(socket.sid.clone()),
+                user: state.identity().user,
+                subject,
+            })
+            .await
+            .map_err(|_| Fault::busy())?;
+        serde_json::to_value(viewers).map_err(|_| Fault::busy())
+    }
+
+    async fn look_away(
+        &self,
+        socket: &Socket,
+        state: &State,
+        subject: Subject,
+    ) -> Result<(), Fault> {
+        let Some(presence) = &self.parts.presence else {
+            return Ok(());
+        };
+        presence
+            .ask(Unview {
+                sid: Some(socket.sid.clone()),
+                user: state.identity().user.id,
+                subject,
+            })
+            .await
+            .map_err(|_| Fault::busy())?;
+        Ok(())
+    }
+}
+
+fn read<T: DeserializeOwned>(body: Option<&RawValue>) -> Result<T, Fault> {
+    serde_json::from_str(body.map_or("null", RawValue::get))
+        .map_err(|error| invalid(error.to_string()))
+}
+
+fn invalid(message: impl Into<String>) -> Fault {
+    Fault::new("validation_failed", message)
+}
+
+fn wanted(state: &State, room: &str) -> Result<Channel, Fault> {
+    channel(room, &state.namespaces).map_err(|message| Fault::new("invalid_room", message))
+}
+
+fn subject(body: Option<&RawValue>) -> Result<Subject, Fault> {
+    let looking: Looking = read(body)?;
+    let kinds = ["episode", "job", "file", "composition"];
+    if !kinds.contains(&looking.resource_type.as_str()) {
+        return Err(invalid(
+            "resource_type: one of episode, job, file, composition",
+        ));
+    }
+    let id =
+        uuid::Uuid::try_parse(&looking.resource_id).map_err(|_| invalid("resource_id: a UUID"))?;
+    Ok(Subject {
+        kind: looking.resource_type,
+        id: id.to_string(),
+    })
+}
+
+fn episode(id: uuid::Uuid) -> Subject {
+    Subject {
+        kind: "episode".into(),
+        id: id.to_string(),
+    }
+}

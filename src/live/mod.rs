@@ -1,0 +1,306 @@
+//! Callboard as the session engine's application: who may connect, join, view and type.
+//!
+//! ```text
+//! admission.rs  origin, capacity, token, namespaces; whether a socket can be resumed
+//! resume.rs     after the door: rooms, what was missed, `ready`
+//! commands.rs   what a client may ask of its socket
+//! state.rs      what is kept with a socket
+//! pid.rs        recovery ids
+//! ```
+
+mod admission;
+mod commands;
+mod pid;
+mod resume;
+mod state;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use callboard_actors::broadcaster::{Broadcaster, Depart};
+use callboard_actors::model::identity::Identity;
+use callboard_actors::ports::{
+    Answer, Authenticator, Denied, Record, Resumable, Resumes, Unavailable,
+};
+use callboard_actors::presence_registry::{self, PresenceRegistry};
+use callboard_actors::runtime::{Clock, Mailbox, Rejected};
+use callboard_actors::session::{
+    Application, Arguments, Connect, Connection, Protocol, Reason, Refused, Socket, Visit, Welcome,
+};
+use callboard_actors::socket_registry::{self, SocketRegistry};
+use callboard_actors::subscriber::Subscriber;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+use uuid::Uuid;
+
+pub use pid::Sealer;
+use state::State;
+
+/// What `live` needs of the rest.
+#[derive(Clone)]
+pub struct Parts {
+    pub record: Arc<dyn Record>,
+    pub resumes: Arc<dyn Resumes>,
+    pub authenticator: Arc<dyn Authenticator>,
+    pub catalogue: Arc<dyn Catalogue>,
+    pub broadcaster: Mailbox<Broadcaster>,
+    /// `None` when presence is switched off.
+    pub presence: Option<Mailbox<PresenceRegistry>>,
+    pub sockets: Mailbox<SocketRegistry>,
+    pub clock: Clock,
+}
+
+/// Whether the things exist that rooms are named after.
+pub trait Catalogue: Send + Sync {
+    fn episode_exists(&self, id: Uuid) -> Answer<'_, bool>;
+}
+
+/// The settings that sockets see.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Allowed browser origins; `*` allows all.
+    pub origins: Vec<String>,
+    pub max_connections: usize,
+    pub ping_interval: Duration,
+    pub ping_timeout: Duration,
+    pub reconnection_delay: Duration,
+    pub reconnection_max_delay: Duration,
+}
+
+impl Settings {
+    /// A page that this server delivers itself is always allowed.
+    fn allows_origin(&self, origin: &str, host: Option<&str>) -> bool {
+        let same = || {
+            let (_, authority) = origin.split_once("://")?;
+            Some(authority.eq_ignore_ascii_case(host?))
+        };
+        self.origins
+            .iter()
+            .any(|it| it == "*" || it.eq_ignore_ascii_case(origin))
+            || same().unwrap_or(false)
+    }
+}
+
+/// The application; clones share it.
+#[derive(Clone)]
+pub struct Live(Arc<Inner>);
+
+pub struct Inner {
+    parts: Parts,
+    settings: Settings,
+    sealer: Sealer,
+    open: AtomicUsize,
+    draining: AtomicBool,
+    typing_dropped: AtomicU64,
+    tells_dropped: AtomicU64,
+}
+
+impl std::ops::Deref for Live {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Live {
+    pub fn new(parts: Parts, settings: Settings, sealer: Sealer) -> Live {
+        Live(Arc::new(Inner {
+            parts,
+            settings,
+            sealer,
+            open: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            typing_dropped: AtomicU64::new(0),
+            tells_dropped: AtomicU64::new(0),
+        }))
+    }
+
+    /// From now on nobody is let in.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub fn open_connections(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// `typing` beyond ten a second of one socket, since the start.
+    pub fn typing_dropped_count(&self) -> u64 {
+        self.typing_dropped.load(Ordering::Relaxed)
+    }
+
+    fn draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    fn dropped_typing(&self) {
+        self.typing_dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A tell that was rejected is counted and logged by the mailbox; here it only must not fail
+    /// what is being done.
+    fn note(&self, told: Result<(), Rejected>) {
+        if told.is_err() {
+            self.tells_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn authenticate(&self, token: String) -> Result<Result<Identity, Denied>, Unavailable> {
+        self.parts.authenticator.authenticate(token).await
+    }
+
+    async fn begin(&self, socket: Socket) {
+        let Some(state) = State::of(&socket) else {
+            return;
+        };
+        let identity = state.identity();
+        let outbox = socket.connection.outbox().clone();
+        let subscriber = Subscriber::held(socket.sid.clone(), state.form, outbox.clone());
+        let _ = state.subscriber.set(subscriber.clone()); // a socket begins once
+        // Asked, not told: a socket whose token nobody watches must not be.
+        let attached = socket_registry::Attached {
+            connection: socket.connection.clone(),
+            sid: socket.sid.clone(),
+            namespaces: state.namespaces.clone(),
+            user: identity.user.clone(),
+            expires_at: identity.expires_at,
+            rooms: state
+                .channels()
+                .into_iter()
+                .filter(|it| it.room.is_some())
+                .collect(),
+        };
+        if let Err(error) = self.parts.sockets.ask(attached).await {
+            tracing::warn!(sid = %socket.sid, %error, "a socket could not be listed");
+            socket.connection.close(Reason::ServerRestart);
+            return;
+        }
+        if let Some(presence) = &self.parts.presence {
+            self.note(presence.tell(presence_registry::Connected {
+                sid: socket.sid.clone(),
+                user: identity.user.clone(),
+                outbox,
+            }));
+        }
+        if let Err(reason) = self.settle_in(&socket, &state, &subscriber).await {
+            socket.connection.close(reason);
+            return;
+        }
+        self.look_around(&socket, &state).await;
+    }
+
+    fn end(&self, socket: Socket, reason: Reason) {
+        let Some(state) = State::of(&socket) else {
+            return;
+        };
+        // Without a subscription it never began.
+        if let Some(subscriber) = state.subscriber.get() {
+            let key = subscriber.key;
+            self.note(self.parts.broadcaster.tell(Depart { key }));
+            if let Some(presence) = &self.parts.presence {
+                self.note(presence.tell(presence_registry::Disconnected {
+                    sid: socket.sid.clone(),
+                    outbox: subscriber.outbox().clone(),
+                }));
+            }
+        }
+        self.note(self.parts.sockets.tell(socket_registry::Detached {
+            connection: socket.connection.id().clone(),
+            sid: socket.sid.clone(),
+        }));
+        let worth_keeping =
+            matches!(reason, Reason::Forced | Reason::Unauthorized) || !state.rooms().is_empty();
+        if !reason.may_resume()
+            && worth_keeping
+            && socket.connection.protocol() == Protocol::SocketIo
+        {
+            let resumable = Resumable {
+                sid: socket.sid.to_string(),
+                user_id: state.identity().user.id,
+                rooms: Vec::new(),
+                ended: true,
+            };
+            let resumes = self.parts.resumes.clone();
+            actix_rt::spawn(async move {
+                if let Err(error) = resumes.save(resumable).await {
+                    tracing::warn!(%error, "the end of a socket could not be written down");
+                }
+            });
+        }
+    }
+}
+
+impl Application for Live {
+    fn admit(&self, visit: &Visit, _: Protocol) -> Result<(), Refused> {
+        self.may_visit(visit)
+    }
+
+    fn connect(&self, connect: Connect) -> BoxFuture<'static, Result<Welcome, Refused>> {
+        let live = self.clone();
+        async move { live.let_in(connect).await }.boxed()
+    }
+
+    fn connected(&self, socket: Socket) -> BoxFuture<'static, ()> {
+        let live = self.clone();
+        async move { live.begin(socket).await }.boxed()
+    }
+
+    fn event(
+        &self,
+        socket: Socket,
+        name: String,
+        arguments: Arguments,
+    ) -> BoxFuture<'static, Option<Arguments>> {
+        let live = self.clone();
+        async move {
+            let state = State::of(&socket)?;
+            let body = body(&socket, &arguments);
+            let answer = live.command(&socket, &state, &name, body.as_deref()).await;
+            let answer = to_raw_value(&answer).ok()?;
+            Some(Arguments {
+                args: vec![answer],
+                attachments: Vec::new(),
+            })
+        }
+        .boxed()
+    }
+
+    fn disconnected(&self, socket: Socket, reason: Reason) {
+        self.end(socket, reason);
+    }
+
+    fn opened(&self, connection: Arc<dyn Connection>) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.note(
+            self.parts
+                .sockets
+                .tell(socket_registry::Opened { connection }),
+        );
+    }
+
+    fn closed(&self, connection: Arc<dyn Connection>, reason: Reason) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        let connection = connection.id().clone();
+        self.note(
+            self.parts
+                .sockets
+                .tell(socket_registry::Closed { connection, reason }),
+        );
+    }
+}
+
+/// A command's body: Socket.IO's first argument; of a plain frame everything but `id` and `type`.
+fn body(socket: &Socket, arguments: &Arguments) -> Option<Box<RawValue>> {
+    let first = arguments.args.first()?;
+    if socket.connection.protocol() != Protocol::Plain {
+        return Some(first.clone());
+    }
+    let mut object: serde_json::Map<String, Value> = serde_json::from_str(first.get()).ok()?;
+    object.shift_remove("id");
+    object.shift_remove("type");
+    to_raw_value(&object).ok()
+}

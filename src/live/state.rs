@@ -1,0 +1,151 @@
+//! What Callboard keeps with a socket.
+
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
+
+use callboard_actors::model::envelope::Form;
+use callboard_actors::model::identity::Identity;
+use callboard_actors::model::policy;
+use callboard_actors::model::record::Seq;
+use callboard_actors::model::room::{Channel, Namespace};
+use callboard_actors::session::{Protocol, Socket};
+use callboard_actors::subscriber::Subscriber;
+use parking_lot::Mutex;
+
+/// A socket's own state; the engine carries it along as [`Socket::state`].
+pub struct State {
+    pub namespaces: Vec<Namespace>,
+    pub form: Form,
+    /// Where the client says it has come to, if the Record still reaches back to it.
+    pub since: Option<Seq>,
+    /// Whether the socket got its old `sid` and rooms back.
+    pub recovered: bool,
+    /// There from `connected` on.
+    pub subscriber: OnceLock<Arc<Subscriber>>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    identity: Identity,
+    /// Joined by name, in the order of joining.
+    rooms: Vec<Channel>,
+    typing: Allowance,
+}
+
+impl State {
+    pub fn new(
+        identity: Identity,
+        namespaces: Vec<Namespace>,
+        protocol: Protocol,
+        since: Option<Seq>,
+        recovered: bool,
+        rooms: Vec<Channel>,
+    ) -> State {
+        let form = match protocol {
+            Protocol::Plain => Form::Plain,
+            Protocol::Sse => Form::Sse,
+            _ => Form::SocketIo(namespaces[0]),
+        };
+        State {
+            namespaces,
+            form,
+            since,
+            recovered,
+            subscriber: OnceLock::new(),
+            inner: Mutex::new(Inner {
+                identity,
+                rooms,
+                typing: Allowance::default(),
+            }),
+        }
+    }
+
+    /// The state that this application gave the socket.
+    pub fn of(socket: &Socket) -> Option<Arc<State>> {
+        Arc::downcast(socket.state.clone() as Arc<dyn Any + Send + Sync>).ok()
+    }
+
+    pub fn identity(&self) -> Identity {
+        self.inner.lock().identity.clone()
+    }
+
+    pub fn set_identity(&self, identity: Identity) {
+        self.inner.lock().identity = identity;
+    }
+
+    pub fn rooms(&self) -> Vec<Channel> {
+        self.inner.lock().rooms.clone()
+    }
+
+    pub fn is_in(&self, channel: &Channel) -> bool {
+        self.inner.lock().rooms.contains(channel)
+    }
+
+    /// Notes a room; false if it was there already.
+    pub fn joined(&self, channel: Channel) -> bool {
+        let mut inner = self.inner.lock();
+        let new = !inner.rooms.contains(&channel);
+        if new {
+            inner.rooms.push(channel);
+        }
+        new
+    }
+
+    /// Forgets a room; false if it was not there.
+    pub fn left(&self, channel: &Channel) -> bool {
+        let mut inner = self.inner.lock();
+        let before = inner.rooms.len();
+        inner.rooms.retain(|room| room != channel);
+        inner.rooms.len() != before
+    }
+
+    /// Every channel the socket hears: those of its namespaces and identity, and its rooms.
+    pub fn channels(&self) -> Vec<Channel> {
+        let inner = self.inner.lock();
+        self.namespaces
+            .iter()
+            .flat_map(|namespace| policy::own_channels(&inner.identity, *namespace))
+            .chain(inner.rooms.iter().cloned())
+            .collect()
+    }
+
+    /// Whether one more `typing` is allowed in the second of `now` (seconds since any epoch).
+    pub fn may_type(&self, now: i64) -> bool {
+        self.inner.lock().typing.take(now, TYPING_A_SECOND)
+    }
+}
+
+const TYPING_A_SECOND: u32 = 10;
+
+/// So many a second, counted by calendar second.
+#[derive(Default)]
+struct Allowance {
+    second: i64,
+    taken: u32,
+}
+
+impl Allowance {
+    fn take(&mut self, now: i64, most: u32) -> bool {
+        if now != self.second {
+            *self = Allowance {
+                second: now,
+                taken: 0,
+            };
+        }
+        self.taken += 1;
+        self.taken <= most
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_a_second_and_then_none_until_the_next() {
+        let mut allowance = Allowance::default();
+        let taken = (0..25).filter(|_| allowance.take(7, 10)).count();
+        assert_eq!(taken, 10);
+        assert!(allowance.take(8, 10));
+    }
+}
