@@ -14,8 +14,10 @@
 //! on this one, never the other way round.
 
 pub mod activity_logger;
+pub mod announce;
 pub mod broadcaster;
 pub mod consumer;
+pub mod janitor;
 pub mod model;
 pub mod notifier;
 pub mod ports;
@@ -25,6 +27,7 @@ pub mod runtime;
 pub mod session;
 pub mod socket_registry;
 pub mod subscriber;
+pub mod system;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod wire;

@@ -1,0 +1,183 @@
+//! The `Janitor` does on a clock what nobody else has a reason to do now: it removes what is past
+//! its retention, and keeps the rows of sockets that are still connected from growing old.
+//!
+//! *Told by* nobody but the clock.
+//! *Tells* nobody; it asks the SocketRegistry which sockets are there.
+//! *Restart*: does both at once, and then on the clock again.
+//! *Never* hurries: what fails is tried again a minute later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::{ActorFutureExt, wrap_future};
+use actix::{Actor, ActorContext, AsyncContext, Supervised};
+use futures_util::future::BoxFuture;
+
+use crate::ports::{Housekeeping, Resumes, Unavailable};
+use crate::runtime::{Context, Mailbox, Restart, Spec};
+use crate::socket_registry::{Sids, SocketRegistry};
+
+/// How often connected sockets' rows are touched.
+pub const TOUCH: Duration = Duration::from_secs(3600);
+/// The pause after a failure.
+const AGAIN: Duration = Duration::from_secs(60);
+
+// State
+
+pub struct Janitor {
+    housekeeping: Arc<dyn Housekeeping>,
+    resumes: Arc<dyn Resumes>,
+    sockets: Mailbox<SocketRegistry>,
+    every: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Chore {
+    Prune,
+    Touch,
+}
+
+// Life
+
+impl Janitor {
+    pub const SPEC: Spec = Spec {
+        name: "Janitor",
+        capacity: 16,
+        restart: Restart::Permanent,
+    };
+
+    /// `every`: how often what is old is removed.
+    pub fn new(
+        housekeeping: Arc<dyn Housekeeping>,
+        resumes: Arc<dyn Resumes>,
+        sockets: Mailbox<SocketRegistry>,
+        every: Duration,
+    ) -> Janitor {
+        Janitor {
+            housekeeping,
+            resumes,
+            sockets,
+            every,
+        }
+    }
+}
+
+impl Actor for Janitor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.run(Chore::Prune, ctx);
+        self.run(Chore::Touch, ctx);
+    }
+}
+
+impl Supervised for Janitor {}
+
+// Work
+
+impl Janitor {
+    /// Does the chore, and again when its time has come.
+    fn run(&mut self, chore: Chore, ctx: &mut Context<Self>) {
+        let work = self.work(chore, ctx);
+        ctx.spawn(wrap_future(work).map(
+            move |result, janitor: &mut Self, ctx: &mut Context<Self>| {
+                let pause = match (result, chore) {
+                    (Ok(rows), _) => {
+                        tracing::debug!(?chore, rows, "done");
+                        match chore {
+                            Chore::Prune => janitor.every,
+                            Chore::Touch => TOUCH,
+                        }
+                    }
+                    (Err(error), _) => {
+                        tracing::warn!(?chore, %error, "not done; again in a minute");
+                        AGAIN
+                    }
+                };
+                ctx.after(pause, move |janitor, ctx| {
+                    if ctx.mailbox().is_none() {
+                        return ctx.stop();
+                    }
+                    janitor.run(chore, ctx);
+                });
+            },
+        ));
+    }
+
+    fn work(
+        &self,
+        chore: Chore,
+        ctx: &Context<Self>,
+    ) -> BoxFuture<'static, Result<u64, Unavailable>> {
+        match chore {
+            Chore::Prune => {
+                let (housekeeping, now) = (self.housekeeping.clone(), ctx.clock().now());
+                Box::pin(async move { housekeeping.prune(now).await })
+            }
+            Chore::Touch => {
+                let (resumes, sids) = (self.resumes.clone(), self.sockets.ask(Sids));
+                Box::pin(async move {
+                    let sids = sids.await.map_err(|error| Unavailable(error.to_string()))?;
+                    let count = sids.len() as u64;
+                    if count > 0 {
+                        resumes.touch(sids).await?;
+                    }
+                    Ok(count)
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::identity::Role;
+    use crate::model::room::Namespace;
+    use crate::runtime::{Clock, How, Ledger, Teller, supervise_here};
+    use crate::socket_registry::Attached;
+    use crate::testing::{
+        FakeConnection, Fault, MemoryHousekeeping, MemoryResumes, identity, noon, on_actix, settle,
+    };
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    #[test]
+    fn it_prunes_and_touches_on_its_clock_and_again_after_a_failure() {
+        on_actix(async {
+            let clock = Clock::manual(noon());
+            let ledger = Ledger::new(clock.clone());
+            ledger.allow_faults();
+            let sockets = supervise_here(SocketRegistry::SPEC, &ledger, |_| {
+                SocketRegistry::new(Teller::nobody())
+            });
+            let ada = identity("Ada", Role::Viewer);
+            let attached = Attached {
+                connection: FakeConnection::new("c1", noon()),
+                sid: "s1".into(),
+                namespaces: vec![Namespace::Root],
+                user: ada.user,
+                expires_at: noon() + 10 * DAY,
+                rooms: vec![],
+            };
+            sockets.ask(attached).await.unwrap();
+            let (house, resumes) = (MemoryHousekeeping::new(), MemoryResumes::new());
+            house.faults.plan([None, Some(Fault::Before)]);
+            let janitor = supervise_here(Janitor::SPEC, &ledger, |_| {
+                Janitor::new(house.clone(), resumes.clone(), sockets.clone(), DAY)
+            });
+            settle().await;
+            assert_eq!(house.pruned(), [noon()]);
+            assert_eq!(resumes.touched(), [["s1"]]);
+            clock.wind(DAY + AGAIN).await;
+            assert_eq!(house.pruned(), [noon(), noon() + DAY + AGAIN]);
+            assert_eq!(resumes.touched().len(), 25);
+            ledger.poke("Janitor", How::Now);
+            settle().await;
+            assert_eq!(house.pruned().len(), 3);
+            clock.wind(DAY).await;
+            assert_eq!(house.pruned().len(), 4, "one clock, not two");
+            drop(janitor);
+        });
+    }
+}

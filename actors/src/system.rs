@@ -1,0 +1,221 @@
+//! All actors of one server: started in order, held, and stopped in reverse.
+//!
+//! Two threads: *delivery* (Broadcaster, rooms, registries), where nothing waits for the world, and
+//! *housekeeping* (ActivityLogger, Notifier, Janitor). Nothing here is global: several systems live
+//! in one process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_rt::Arbiter;
+use serde_json::json;
+use serde_json::value::to_raw_value;
+
+use crate::activity_logger::ActivityLogger;
+use crate::broadcaster::{Broadcaster, Heed, Publish};
+use crate::consumer::Flush;
+use crate::janitor::Janitor;
+use crate::model::envelope::Ephemeral;
+use crate::model::event::Kind;
+use crate::model::room::{Channel, Namespace};
+use crate::notifier::Notifier;
+use crate::ports::{ActivitySink, Housekeeping, NotificationSink, Record, Resumes, Unavailable};
+use crate::presence_registry::PresenceRegistry;
+use crate::runtime::{Clock, Ledger, Mailbox, supervise};
+use crate::socket_registry::SocketRegistry;
+
+/// What the actors need of the world.
+#[derive(Clone)]
+pub struct Ports {
+    pub record: Arc<dyn Record>,
+    /// `None`: activity is switched off.
+    pub activity: Option<Arc<dyn ActivitySink>>,
+    /// `None`: notifications are switched off.
+    pub notifications: Option<Arc<dyn NotificationSink>>,
+    pub resumes: Arc<dyn Resumes>,
+    pub housekeeping: Arc<dyn Housekeeping>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `None`: presence is switched off.
+    pub presence: Option<PresenceSettings>,
+    /// How often what is past its retention is removed.
+    pub prune_every: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct PresenceSettings {
+    /// How long one stays who comes by REST alone.
+    pub timeout: Duration,
+    /// How often sockets are looked for whose end was not told.
+    pub cleanup: Duration,
+}
+
+/// The ways to the actors. Clones are cheap.
+#[derive(Clone)]
+pub struct Handles {
+    pub broadcaster: Mailbox<Broadcaster>,
+    pub sockets: Mailbox<SocketRegistry>,
+    pub presence: Option<Mailbox<PresenceRegistry>>,
+    pub activity_logger: Option<Mailbox<ActivityLogger>>,
+    pub notifier: Option<Mailbox<Notifier>>,
+}
+
+/// The running actors of one server.
+pub struct System {
+    pub handles: Handles,
+    record: Arc<dyn Record>,
+    clock: Clock,
+    janitor: Mailbox<Janitor>,
+    delivery: Arbiter,
+    housekeeping: Arbiter,
+}
+
+impl System {
+    /// Fails if the Record cannot be read: live events begin at its end.
+    pub async fn start(
+        ports: Ports,
+        settings: Settings,
+        ledger: &Ledger,
+    ) -> Result<System, Unavailable> {
+        let head = ports.record.span().await?.last;
+        let clock = ledger.clock().clone();
+        let (delivery, housekeeping) = (Arbiter::new(), Arbiter::new());
+        let (near, far) = (delivery.handle(), housekeeping.handle());
+
+        let (record, book) = (ports.record.clone(), ledger.clone());
+        let broadcaster = supervise(Broadcaster::SPEC, ledger, &near, move |_| {
+            Broadcaster::new(record, book, head)
+        });
+        let publish = broadcaster.teller::<Publish>();
+
+        let admins = publish.clone();
+        let sockets = supervise(SocketRegistry::SPEC, ledger, &near, move |_| {
+            SocketRegistry::new(admins)
+        });
+        let heed = Heed {
+            kind: Kind::UserUpdated,
+            who: sockets.teller(),
+        };
+        // The mailbox is empty yet.
+        let _ = broadcaster.tell(heed);
+
+        let presence = settings.presence.map(|settings| {
+            let (publish, clock) = (publish.clone(), clock.clone());
+            supervise(PresenceRegistry::SPEC, ledger, &near, move |_| {
+                PresenceRegistry::new(publish, clock, settings.timeout, settings.cleanup)
+            })
+        });
+        let activity_logger = ports.activity.map(|sink| {
+            let record = ports.record.clone();
+            supervise(ActivityLogger::SPEC, ledger, &far, move |_| {
+                ActivityLogger::new(record, sink)
+            })
+        });
+        let notifier = ports.notifications.map(|sink| {
+            let (record, clock) = (ports.record.clone(), clock.clone());
+            supervise(Notifier::SPEC, ledger, &far, move |_| {
+                Notifier::new(record, sink, publish, clock)
+            })
+        });
+        let janitor = {
+            let (house, resumes, sockets) = (ports.housekeeping, ports.resumes, sockets.clone());
+            supervise(Janitor::SPEC, ledger, &far, move |_| {
+                Janitor::new(house, resumes, sockets, settings.prune_every)
+            })
+        };
+        tell_of_restarts(ledger, &broadcaster);
+        Ok(System {
+            handles: Handles {
+                broadcaster,
+                sockets,
+                presence,
+                activity_logger,
+                notifier,
+            },
+            record: ports.record,
+            clock,
+            janitor,
+            delivery,
+            housekeeping,
+        })
+    }
+
+    /// Tells every socket that the server is about to stop.
+    pub fn say_farewell(&self) {
+        let event = momentary(Kind::ServerDraining, &self.clock, &json!({}));
+        let audience = Namespace::ALL.into_iter().map(Channel::all).collect();
+        let _ = self
+            .handles
+            .broadcaster
+            .tell(Publish(Ephemeral { audience, ..event }));
+    }
+
+    /// Writes what is on the Record and not yet in the tables, as far as `deadline` allows, and
+    /// ends every actor. `false`: something is left for the next start.
+    pub async fn stop(self, deadline: Duration) -> bool {
+        drop(self.janitor);
+        let flush = async {
+            let upto = match self.record.span().await {
+                Ok(span) => span.last,
+                Err(error) => {
+                    tracing::warn!(%error, "stopped without a last look at the Record");
+                    return false;
+                }
+            };
+            let notified = async {
+                match &self.handles.notifier {
+                    Some(notifier) => notifier.ask(Flush { upto }).await == Ok(true),
+                    None => true,
+                }
+            };
+            let logged = async {
+                match &self.handles.activity_logger {
+                    Some(logger) => logger.ask(Flush { upto }).await == Ok(true),
+                    None => true,
+                }
+            };
+            let (notified, logged) = futures_util::future::join(notified, logged).await;
+            notified && logged
+        };
+        let flushed = self.clock.within(deadline, flush).await == Some(true);
+        if !flushed {
+            tracing::warn!("stopped before everything was written; the next start goes on there");
+        }
+        for arbiter in [self.housekeeping, self.delivery] {
+            arbiter.stop();
+            // Joined elsewhere: an actor in the middle of something does not hold up the rest.
+            let joined = actix_rt::task::spawn_blocking(move || arbiter.join());
+            if self.clock.within(deadline, joined).await.is_none() {
+                tracing::warn!("a thread of the actors did not end in time");
+            }
+        }
+        flushed
+    }
+}
+
+/// The admins see each restart. The hook must not keep the Broadcaster alive.
+fn tell_of_restarts(ledger: &Ledger, broadcaster: &Mailbox<Broadcaster>) {
+    let (broadcaster, clock) = (broadcaster.downgrade(), ledger.clock().clone());
+    ledger.on_restart(move |actor, panic| {
+        let data = json!({ "actor": actor, "panic": panic });
+        let event = momentary(Kind::ActorRestarted, &clock, &data);
+        let audience = vec![Channel::all(Namespace::Admin)];
+        let _ = broadcaster.tell(Publish(Ephemeral { audience, ..event }));
+    });
+}
+
+fn momentary(kind: Kind, clock: &Clock, data: &serde_json::Value) -> Ephemeral {
+    Ephemeral {
+        event: kind.name().into(),
+        at: clock.now(),
+        user: None,
+        data: to_raw_value(data).unwrap_or_default(),
+        audience: Vec::new(),
+        except: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
