@@ -1,4 +1,4 @@
-//! Users that were looked up a moment ago: a client that calls often costs one look a second.
+//! Users that were looked up a moment ago: a client that calls often costs four looks a second.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use callboard_actors::model::identity::User;
 use callboard_actors::runtime::Clock;
 
 /// A change made on another node counts after so long; one made on this node counts at once.
-const FRESH: Duration = Duration::from_millis(800);
+const FRESH: Duration = Duration::from_millis(250);
 
 /// Above it everything is forgotten and looked up again.
 const MOST: usize = 10_000;

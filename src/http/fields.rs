@@ -301,14 +301,15 @@ impl Query {
         let pairs = web::Query::<Vec<(String, String)>>::from_query(req.query_string());
         for (name, value) in pairs.map(web::Query::into_inner).unwrap_or_default() {
             if query.left.contains_key(&name) {
-                query.error(&name, "is given twice");
+                query.refuse(&name, "is given twice");
             }
             query.left.insert(name, value);
         }
         query
     }
 
-    fn error(&mut self, field: &str, message: impl Into<String>) {
+    /// Reports what the caller found wrong.
+    pub fn refuse(&mut self, field: &str, message: impl Into<String>) {
         self.errors.push(FieldError {
             field: field.chars().take(100).collect(),
             message: message.into(),
@@ -321,7 +322,7 @@ impl Query {
         match text(Value::String(value), true, 1, most) {
             Ok(text) => Some(text),
             Err(message) => {
-                self.error(name, message);
+                self.refuse(name, message);
                 None
             }
         }
@@ -331,7 +332,7 @@ impl Query {
         let value = self.left.remove(name)?;
         let parsed = value.parse().ok();
         if parsed.is_none() {
-            self.error(name, format!("must be {accepted}"));
+            self.refuse(name, format!("must be {accepted}"));
         }
         parsed
     }
@@ -340,7 +341,7 @@ impl Query {
         let accepted = format!("a whole number from {least} to {most}");
         let number = self.parsed::<i64>(name, &accepted)?;
         if !(least..=most).contains(&number) {
-            self.error(name, format!("must be {accepted}"));
+            self.refuse(name, format!("must be {accepted}"));
             return None;
         }
         Some(number)
@@ -356,7 +357,7 @@ impl Query {
     pub fn finish(mut self) -> Result<(), ApiError> {
         let left: Vec<_> = self.left.keys().take(20).cloned().collect();
         for name in left {
-            self.error(&name, "is not known here");
+            self.refuse(&name, "is not known here");
         }
         match self.errors.is_empty() {
             true => Ok(()),

@@ -51,6 +51,7 @@ mod connection;
 mod dialect;
 
 pub mod activity;
+pub mod admin_actions;
 mod convert;
 pub mod cursors;
 pub mod episodes;

@@ -1,0 +1,267 @@
+//! A server, and users of it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+
+use callboard::config::Config;
+use callboard::server::{Application, Stopper};
+use callboard::store::users::{self, NewUser};
+use callboard::store::{By, Store};
+use callboard_actors::model::identity::{Role, User};
+use callboard_actors::runtime::Clock;
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use uuid::Uuid;
+
+pub const PASSWORD: &str = "correct horse battery";
+
+/// Runs a test on actix's runtime.
+pub fn run(test: impl Future<Output = ()>) {
+    actix_rt::System::new().block_on(test);
+}
+
+/// A folder that is gone when the test ends.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Folder {
+        let path = std::env::temp_dir().join(format!("callboard-api-{}", Uuid::new_v4().simple()));
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A running server; it stops when dropped.
+pub struct Bed {
+    pub url: String,
+    pub state: actix_web::web::Data<callboard::http::State>,
+    pub clock: Clock,
+    stopper: Stopper,
+    _folder: Folder,
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        self.stopper.stop();
+    }
+}
+
+impl Bed {
+    pub async fn new() -> Bed {
+        Bed::with(&[]).await
+    }
+
+    pub async fn with(settings: &[(&str, &str)]) -> Bed {
+        Bed::on(Folder::new(), settings).await
+    }
+
+    pub async fn on(folder: Folder, settings: &[(&str, &str)]) -> Bed {
+        let url = format!("sqlite://{}/test.db", folder.path().display());
+        let mut values = BTreeMap::from([
+            ("SOCKET_PORT".to_owned(), "0".to_owned()),
+            ("DATABASE_URL".to_owned(), url),
+            ("ADMIN_PASSWORD".to_owned(), PASSWORD.to_owned()),
+        ]);
+        for (name, value) in settings {
+            values.insert((*name).to_owned(), (*value).to_owned());
+        }
+        let config = Config::read(&values).unwrap();
+        // The wall of a manual clock is the time at which the test began.
+        let clock = Clock::manual(chrono::Utc::now());
+        let application = Application::build(config, clock.clone()).await.unwrap();
+        let bed = Bed {
+            url: application.address(),
+            state: application.state().clone(),
+            clock,
+            stopper: application.stopper(),
+            _folder: folder,
+        };
+        actix_rt::spawn(application.run_until_stopped());
+        bed
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.state.store
+    }
+
+    /// A new user of this role, without a password.
+    pub async fn user(&self, role: Role) -> User {
+        let name = format!("{role}-{}", Uuid::new_v4().simple());
+        let new = NewUser {
+            email: format!("{name}@callboard.test"),
+            name,
+            role,
+            team: None,
+            password_hash: None,
+        };
+        users::insert(self.store(), new, By::nobody())
+            .await
+            .unwrap()
+            .0
+    }
+
+    pub fn token(&self, user: &User) -> String {
+        let life = chrono::Duration::hours(1);
+        self.state.auth.tokens.issue(user, life).unwrap()
+    }
+
+    pub async fn client(&self, role: Role) -> Client {
+        let token = self.token(&self.user(role).await);
+        self.anonymous().with_token(&token)
+    }
+
+    pub async fn admin(&self) -> Client {
+        self.client(Role::Admin).await
+    }
+
+    pub async fn editor(&self) -> Client {
+        self.client(Role::Editor).await
+    }
+
+    pub async fn viewer(&self) -> Client {
+        self.client(Role::Viewer).await
+    }
+
+    pub fn anonymous(&self) -> Client {
+        Client {
+            url: self.url.clone(),
+            token: None,
+            http: reqwest::Client::new(),
+        }
+    }
+}
+
+#[derive(Clone)]
+pub struct Client {
+    pub url: String,
+    token: Option<String>,
+    pub http: reqwest::Client,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+}
+
+impl Client {
+    pub fn with_token(&self, token: &str) -> Client {
+        Client {
+            token: Some(token.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// `path` after `/api/v1/`, or from the root if it begins with a slash.
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let url = match path.starts_with('/') {
+            true => format!("{}{path}", self.url),
+            false => format!("{}/api/v1/{path}", self.url),
+        };
+        let request = self.http.request(method, url);
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        answer(self.request(Method::GET, path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        answer(self.request(Method::POST, path).json(&body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        answer(self.request(Method::PUT, path).json(&body)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        answer(self.request(Method::PATCH, path).json(&body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        answer(self.request(Method::DELETE, path)).await
+    }
+}
+
+pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let bytes = response.bytes().await.unwrap();
+    Answer {
+        status,
+        headers,
+        body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+    }
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn data(&self) -> &Value {
+        assert!(
+            StatusCode::from_u16(self.status).unwrap().is_success(),
+            "{} {}",
+            self.status,
+            self.body
+        );
+        &self.body["data"]
+    }
+
+    /// A problem of this status and code, with everything that a problem has.
+    #[track_caller]
+    pub fn refused(&self, status: u16, code: &str) {
+        assert_eq!(
+            (self.status, self.body["code"].as_str()),
+            (status, Some(code)),
+            "{}",
+            self.body
+        );
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.body["status"], status);
+        assert_eq!(self.body["request_id"], self.header("x-request-id"));
+        for member in ["type", "title", "detail", "instance"] {
+            assert!(self.body[member].is_string(), "{member}: {}", self.body);
+        }
+        assert_eq!(
+            self.body["errors"].is_array(),
+            status == 422,
+            "{}",
+            self.body
+        );
+    }
+
+    /// The fields of a 422.
+    #[track_caller]
+    pub fn wrong_fields(&self) -> Vec<String> {
+        self.refused(422, "validation_failed");
+        let errors = self.body["errors"].as_array().unwrap();
+        errors
+            .iter()
+            .map(|error| error["field"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    #[track_caller]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .unwrap_or_else(|| panic!("no {name}: {:?}", self.headers))
+            .to_str()
+            .unwrap()
+    }
+}

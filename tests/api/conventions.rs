@@ -1,0 +1,282 @@
+//! What holds for every address.
+
+use callboard::http::openapi::OPERATIONS;
+use reqwest::Method;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::bed::{Bed, answer, run};
+
+#[test]
+fn every_operation_of_the_document_is_there_and_wants_the_token_that_it_says() {
+    run(async {
+        let bed = Bed::new().await;
+        let (admin, nobody) = (bed.admin().await, bed.anonymous());
+        let document = nobody.get("openapi.json").await.body;
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+        assert!(OPERATIONS.len() > 15);
+        for row in OPERATIONS {
+            assert!(
+                document["paths"][row.path][row.method].is_object(),
+                "{}",
+                row.id
+            );
+            let path = row.path.replace("{id}", &Uuid::now_v7().to_string());
+            let path = path
+                .replace("{type}", "episode")
+                .replace("{socket_id}", "none");
+            let method: Method = row.method.to_uppercase().parse().unwrap();
+            let with = answer(admin.request(method.clone(), &path)).await;
+            assert_ne!(
+                with.body["detail"], "there is nothing at this address",
+                "{}",
+                row.id
+            );
+            assert_ne!(with.status, 405, "{}", row.id);
+            assert!(with.status < 500, "{}: {}", row.id, with.body);
+            let without = answer(nobody.request(method, &path)).await;
+            match row.role {
+                Some(_) => without.refused(401, "token_missing"),
+                None => assert_ne!(without.body["code"], "token_missing", "{}", row.id),
+            }
+        }
+    });
+}
+
+#[test]
+fn every_operation_refuses_a_parameter_that_it_does_not_know() {
+    run(async {
+        let bed = Bed::new().await;
+        let admin = bed.admin().await;
+        let episode = admin
+            .post("episodes", json!({"title": "x", "episode_number": 1}))
+            .await;
+        let episode = episode.data()["id"].as_str().unwrap().to_owned();
+        let user = bed
+            .user(callboard_actors::model::identity::Role::Viewer)
+            .await;
+        let mut asked = 0;
+        for row in OPERATIONS
+            .iter()
+            .filter(|row| row.path.starts_with("/api/"))
+        {
+            if row.id == "disconnect_socket" {
+                continue; // needs a socket: see tests/server
+            }
+            let id = if row.tag == "users" {
+                user.id.to_string()
+            } else {
+                episode.clone()
+            };
+            let path = row.path.replace("{id}", &id).replace("{type}", "episode");
+            let method: Method = row.method.to_uppercase().parse().unwrap();
+            let refused = answer(admin.request(method, &format!("{path}?limti=5"))).await;
+            assert_eq!(refused.wrong_fields(), ["limti"], "{}", row.id);
+            asked += 1;
+        }
+        assert!(asked > 12, "{asked}");
+    });
+}
+
+#[test]
+fn a_request_id_is_taken_returned_and_put_on_the_record() {
+    run(async {
+        let bed = Bed::new().await;
+        let editor = bed.editor().await;
+        let request = editor
+            .request(Method::POST, "episodes")
+            .header("x-request-id", "trace-42");
+        let made = answer(request.json(&json!({"title": "x", "episode_number": 1}))).await;
+        assert_eq!(made.header("x-request-id"), "trace-42");
+        let head = callboard::store::record::span(bed.store())
+            .await
+            .unwrap()
+            .last;
+        let entries = callboard::store::record::after(bed.store(), head - 1, 1)
+            .await
+            .unwrap();
+        assert_eq!(entries[0].origin.request_id.as_deref(), Some("trace-42"));
+        assert_eq!(entries[0].origin.ip.as_deref(), Some("127.0.0.1"));
+        for insane in ["two words", &"x".repeat(129)] {
+            let request = editor
+                .request(Method::GET, "episodes")
+                .header("x-request-id", insane);
+            assert_eq!(answer(request).await.header("x-request-id").len(), 36);
+        }
+    });
+}
+
+#[test]
+fn a_body_that_is_no_json_object_is_refused() {
+    run(async {
+        let bed = Bed::new().await;
+        let editor = bed.editor().await;
+        let post = |kind: &str, body: String| {
+            let request = editor.request(Method::POST, "episodes");
+            answer(request.header("content-type", kind).body(body))
+        };
+        let json = "application/json";
+        for body in [
+            "",
+            "{",
+            "[]",
+            "null",
+            "7",
+            "\"x\"",
+            "{\"title\":\"\\ud800\"}",
+            "{\"a\":1e999}",
+        ] {
+            post(json, body.to_owned())
+                .await
+                .refused(422, "validation_failed");
+        }
+        post(json, "[".repeat(100_000))
+            .await
+            .refused(422, "validation_failed");
+        post("text/plain", "{}".into())
+            .await
+            .refused(415, "unsupported_media_type");
+        post(json, format!("{{\"x\":\"{}\"}}", "x".repeat(1 << 20)))
+            .await
+            .refused(413, "payload_too_large");
+        let most = "x".repeat((1 << 20) - 8);
+        let fits = post(json, format!("{{\"x\":\"{most}\"}}")).await;
+        assert_eq!(fits.wrong_fields(), ["title", "episode_number", "x"]);
+    });
+}
+
+#[test]
+fn an_address_or_a_method_that_is_not_there_is_a_problem() {
+    run(async {
+        let bed = Bed::new().await;
+        let viewer = bed.viewer().await;
+        viewer.get("nothing").await.refused(404, "not_found");
+        viewer.get("/nothing").await.refused(404, "not_found");
+        bed.anonymous()
+            .get("nothing")
+            .await
+            .refused(401, "token_missing");
+        let wrong = viewer.put("episodes", json!({})).await;
+        wrong.refused(405, "method_not_allowed");
+        assert_eq!(wrong.header("allow"), "GET, POST");
+        viewer.get("episodes/%00").await.refused(404, "not_found");
+        viewer.get("episodes/%ff").await.refused(404, "not_found");
+        viewer
+            .get("activity/resource/a%00/b")
+            .await
+            .refused(404, "not_found");
+    });
+}
+
+#[test]
+fn a_page_of_an_allowed_origin_may_call_and_another_may_not() {
+    run(async {
+        let bed = Bed::with(&[("SOCKET_CORS_ORIGIN", "https://a.example,https://b.example")]).await;
+        let ask = |origin: &str| {
+            let request = bed.anonymous().request(Method::OPTIONS, "episodes");
+            answer(
+                request
+                    .header("origin", origin)
+                    .header("access-control-request-method", "PUT")
+                    .header(
+                        "access-control-request-headers",
+                        "authorization,content-type,if-match",
+                    ),
+            )
+        };
+        let allowed = ask("https://b.example").await;
+        assert_eq!(allowed.status, 200);
+        assert_eq!(
+            allowed.header("access-control-allow-origin"),
+            "https://b.example"
+        );
+        assert_eq!(allowed.header("access-control-allow-credentials"), "true");
+        let other = ask("https://c.example").await;
+        assert!(other.headers.get("access-control-allow-origin").is_none());
+        // A refusal can be read by the page too.
+        let refused = bed
+            .anonymous()
+            .request(Method::GET, "episodes")
+            .header("origin", "https://a.example");
+        let refused = answer(refused).await;
+        refused.refused(401, "token_missing");
+        assert_eq!(
+            refused.header("access-control-allow-origin"),
+            "https://a.example"
+        );
+    });
+}
+
+#[test]
+fn health_says_that_it_lives_and_is_ready_until_it_drains() {
+    run(async {
+        let bed = Bed::new().await;
+        let nobody = bed.anonymous();
+        assert_eq!(nobody.get("/health/live").await.status, 200);
+        assert_eq!(nobody.get("/health/ready").await.body["status"], "ready");
+        let health = nobody.get("/health").await.body;
+        assert_eq!(health["status"], "ok");
+        assert_eq!(health["parts"]["database"]["kind"], "sqlite");
+        bed.state.drain();
+        let draining = nobody.get("/health/ready").await;
+        assert_eq!(draining.status, 503);
+        assert_eq!(draining.body["reasons"], json!(["draining"]));
+        assert_eq!(nobody.get("/health/live").await.status, 200);
+    });
+}
+
+#[test]
+fn the_page_of_the_documentation_takes_nothing_from_elsewhere() {
+    run(async {
+        let bed = Bed::new().await;
+        let page = bed
+            .anonymous()
+            .request(Method::GET, "/docs")
+            .send()
+            .await
+            .unwrap();
+        assert!(
+            page.headers()["content-security-policy"]
+                .to_str()
+                .unwrap()
+                .contains("default-src 'none'")
+        );
+        let text = page.text().await.unwrap();
+        assert!(text.contains("openapi.json"));
+        assert!(!text.contains("https://") && !text.contains("http://"));
+    });
+}
+
+#[test]
+fn a_long_answer_is_compressed_for_who_can_read_it() {
+    run(async {
+        let bed = Bed::new().await;
+        let editor = bed.editor().await;
+        let body = json!({"title": "x", "episode_number": 1, "description": "long ".repeat(2_000)});
+        editor.post("episodes", body).await.data();
+        let request = editor
+            .request(Method::GET, "episodes")
+            .header("accept-encoding", "gzip");
+        let compressed = request.send().await.unwrap();
+        assert_eq!(compressed.headers()["content-encoding"], "gzip");
+        assert!(compressed.bytes().await.unwrap().len() < 2_000);
+    });
+}
+
+#[test]
+fn two_servers_run_in_one_process() {
+    run(async {
+        let (a, b) = (Bed::new().await, Bed::new().await);
+        let editor = a.editor().await;
+        editor
+            .post("episodes", json!({"title": "x", "episode_number": 1}))
+            .await
+            .data();
+        assert_eq!(b.viewer().await.get("episodes").await.data(), &json!([]));
+        // A user of one is nobody at the other.
+        let stranger = b
+            .anonymous()
+            .with_token(&a.token(&a.user(callboard_actors::model::identity::Role::Admin).await));
+        stranger.get("episodes").await.refused(401, "token_invalid");
+    });
+}

@@ -1,0 +1,13 @@
+//! REST from outside: a real server on a free port, in this process, on SQLite; and a client that knows
+//! nothing but HTTP. What needs sockets, processes or PostgreSQL is in `tests/server`.
+
+#![allow(clippy::unwrap_used)] // A test may: what is missing fails it.
+
+mod auth;
+mod bed;
+mod conventions;
+mod episodes;
+mod idempotency;
+mod keys;
+mod outsiders;
+mod users;

@@ -1,0 +1,174 @@
+//! Users of an outside issuer: RS256, ES256 and EdDSA, by a public key or a key set.
+
+use callboard::store::users;
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Value, json};
+
+use crate::bed::{Bed, Folder, run};
+use crate::keys::{self, Pair};
+
+fn claims(extra: Value) -> Value {
+    let mut claims = json!({
+        "sub": "ext-1", "email": "eve@issuer.test", "name": "Eve", "iss": "https://issuer.test", "aud": "callboard",
+        "exp": chrono::Utc::now().timestamp() + 600,
+    });
+    for (name, value) in extra.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    claims
+}
+
+fn sign(algorithm: Algorithm, kid: Option<&str>, key: &EncodingKey, claims: &Value) -> String {
+    let mut header = Header::new(algorithm);
+    header.kid = kid.map(str::to_owned);
+    encode(&header, claims, key).unwrap()
+}
+
+async fn with_public_key(pair: &Pair) -> Bed {
+    let folder = Folder::new();
+    let path = folder.path().join("issuer.pem");
+    std::fs::write(&path, &pair.public_pem).unwrap();
+    let path = path.display().to_string();
+    let settings = [
+        ("JWT_PUBLIC_KEY_FILE", path.as_str()),
+        ("JWT_ISSUER", "https://issuer.test"),
+        ("JWT_AUDIENCE", "callboard"),
+    ];
+    Bed::on(folder, &settings).await
+}
+
+#[test]
+fn a_user_of_an_outside_issuer_is_made_at_first_sight_and_only_once() {
+    run(async {
+        for pair in keys::pairs() {
+            let bed = with_public_key(&pair).await;
+            let token = sign(pair.algorithm, None, &pair.private, &claims(json!({})));
+            let eve = bed.anonymous().with_token(&token);
+            let me = eve.get("auth/me").await;
+            assert_eq!(me.data()["role"], "viewer", "{:?}", pair.algorithm);
+            assert_eq!(me.data()["email"], "eve@issuer.test");
+            assert_eq!(eve.get("auth/me").await.data()["id"], me.data()["id"]);
+            let editor = claims(
+                json!({"sub": "ext-2", "email": "ed@issuer.test", "role": "editor", "team": "news"}),
+            );
+            let token = sign(pair.algorithm, None, &pair.private, &editor);
+            let ed = bed.anonymous().with_token(&token);
+            assert_eq!(ed.get("auth/me").await.data()["team"], "news");
+            ed.post("episodes", json!({"title": "x", "episode_number": 1}))
+                .await
+                .data();
+            let all = users::list(bed.store(), 100, None).await.unwrap().rows;
+            assert_eq!(all.len(), 3, "with the first admin");
+        }
+    });
+}
+
+#[test]
+fn a_token_for_others_or_from_others_is_refused() {
+    run(async {
+        let pair = &keys::pairs()[0];
+        let bed = with_public_key(pair).await;
+        for (why, extra) in [
+            ("another issuer", json!({"iss": "https://evil.test"})),
+            ("another audience", json!({"aud": "other"})),
+            ("no audience", json!({"aud": null})),
+            (
+                "not yet",
+                json!({"nbf": chrono::Utc::now().timestamp() + 600}),
+            ),
+            ("NUL", json!({"name": "a\u{0}b", "sub": "n"})),
+            ("no subject", json!({"sub": ""})),
+        ] {
+            let token = sign(pair.algorithm, None, &pair.private, &claims(extra));
+            let refused = bed.anonymous().with_token(&token).get("auth/me").await;
+            assert_eq!(
+                (refused.status, refused.body["code"].as_str()),
+                (401, Some("token_invalid")),
+                "{why}"
+            );
+        }
+        let past = claims(json!({"exp": chrono::Utc::now().timestamp() - 1}));
+        let token = sign(pair.algorithm, None, &pair.private, &past);
+        bed.anonymous()
+            .with_token(&token)
+            .get("auth/me")
+            .await
+            .refused(401, "token_expired");
+    });
+}
+
+#[test]
+fn the_public_key_is_no_secret_to_sign_with() {
+    run(async {
+        for pair in keys::pairs() {
+            let bed = with_public_key(&pair).await;
+            // The classic confusion: the public key's bytes as the key of an HMAC.
+            for bytes in [
+                pair.public_pem.as_bytes(),
+                pair.public_pem.trim().as_bytes(),
+            ] {
+                let key = EncodingKey::from_secret(bytes);
+                for extra in [json!({}), json!({"sub": uuid::Uuid::now_v7()})] {
+                    let token = sign(Algorithm::HS256, None, &key, &claims(extra));
+                    bed.anonymous()
+                        .with_token(&token)
+                        .get("auth/me")
+                        .await
+                        .refused(401, "token_invalid");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_key_set_has_the_right_key_for_each_token() {
+    run(async {
+        let pairs = keys::pairs();
+        let folder = Folder::new();
+        let path = folder.path().join("jwks.json");
+        let keys = pairs
+            .iter()
+            .enumerate()
+            .map(|(number, pair)| {
+                let mut jwk = Jwk::from_encoding_key(&pair.private, pair.algorithm).unwrap();
+                jwk.common.key_id = Some(format!("k{number}"));
+                jwk
+            })
+            .collect();
+        let mut set = serde_json::to_value(JwkSet { keys }).unwrap();
+        // A kind that nobody knows must not hide the others.
+        set["keys"]
+            .as_array_mut()
+            .unwrap()
+            .insert(0, json!({"kty": "new", "kid": "x"}));
+        std::fs::write(&path, set.to_string()).unwrap();
+        let path = path.display().to_string();
+        let bed = Bed::on(folder, &[("JWT_JWKS_FILE", path.as_str())]).await;
+        for (number, pair) in pairs.iter().enumerate() {
+            let kid = format!("k{number}");
+            for kid in [Some(kid.as_str()), None] {
+                let token = sign(pair.algorithm, kid, &pair.private, &claims(json!({})));
+                bed.anonymous()
+                    .with_token(&token)
+                    .get("auth/me")
+                    .await
+                    .data();
+            }
+            let token = sign(
+                pair.algorithm,
+                Some("k9"),
+                &pair.private,
+                &claims(json!({})),
+            );
+            bed.anonymous()
+                .with_token(&token)
+                .get("auth/me")
+                .await
+                .refused(401, "token_invalid");
+        }
+        // And our own tokens still are good.
+        bed.viewer().await.get("auth/me").await.data();
+    });
+}
