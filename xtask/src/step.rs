@@ -25,11 +25,13 @@ pub fn end_with_us_on_signals() {
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             eprintln!("\nstopped by signal {signal}");
-            let current = CURRENT.lock().map(|current| *current).unwrap_or(None);
-            if let Some(group) = current {
+            // Held until we are gone, so that no next step begins.
+            let current = CURRENT.lock();
+            if let Ok(Some(group)) = current.as_deref() {
                 // KILL, because a server under test may be one that ignores TERM by intent.
+                let group = format!("-{group}");
                 let _ = Command::new("kill")
-                    .args(["-s", "KILL", "--", &format!("-{group}")])
+                    .args(["-s", "KILL", "--", &group])
                     .status();
             }
             std::process::exit(128 + signal);
@@ -79,12 +81,14 @@ pub fn ask(program: &str, arguments: &[&str]) -> Option<String> {
 }
 
 fn start(command: &mut Command) -> Result<Child> {
+    // Taken first: between the start and the note of it no signal may end us.
+    let current = CURRENT.lock();
     let child = command
         .stdin(Stdio::null())
         .process_group(0)
         .spawn()
         .map_err(|error| format!("cannot start {}: {error}", name(command)))?;
-    if let Ok(mut current) = CURRENT.lock() {
+    if let Ok(mut current) = current {
         *current = Some(child.id());
     }
     Ok(child)
