@@ -3,11 +3,10 @@
 //
 //   {"id":1,"do":"connect","socket":"a","url":"http://…","namespace":"/episodes","auth":{…},"transports":["polling"],"options":{…}}
 //   {"id":2,"do":"emit","socket":"a","event":"join","args":[…],"ack":true,"timeout":5000}
-//   {"id":3,"do":"cut","socket":"a"}           the connection drops; the client comes back by itself
-//   {"id":4,"do":"disconnect","socket":"a"}    the client leaves;  "reconnect" lets it come again
+//   {"id":3,"do":"disconnect","socket":"a"}    the client leaves for good
 //
 // Each command is answered by {"re":id,"ok":true,…}. What a socket hears: {"socket":"a","on":"connect"|"connect_error"|
-// "disconnect"|"event"|"upgrade",…}. Bytes are {"$binary":"base64"} in both directions. With "brief":true an event is
+// "disconnect"|"event",…}. Bytes are {"$binary":"base64"} in both directions. With "brief":true an event is
 // reported by its name and seq alone.
 import readline from "node:readline";
 import { io } from "socket.io-client";
@@ -47,15 +46,7 @@ function connect({ socket: name, url, namespace, auth, transports, options, brie
     ...options,
   });
   sockets.set(name, socket);
-  const transport = () => socket.io.engine?.transport?.name;
-  const watchUpgrade = () => {
-    socket.io.engine.on("upgrade", (now) => say({ socket: name, on: "upgrade", transport: now.name }));
-  };
-  watchUpgrade();
-  socket.io.on("open", watchUpgrade);
-  socket.on("connect", () => {
-    say({ socket: name, on: "connect", sid: socket.id, recovered: socket.recovered, transport: transport() });
-  });
+  socket.on("connect", () => say({ socket: name, on: "connect", sid: socket.id, recovered: socket.recovered }));
   socket.on("connect_error", (error) => {
     say({ socket: name, on: "connect_error", message: error.message, data: error.data ?? null });
   });
@@ -92,9 +83,7 @@ readline.createInterface({ input: process.stdin }).on("line", (line) => {
   try {
     if (command.do === "emit") return emit(command);
     if (command.do === "connect") connect(command);
-    else if (command.do === "cut") sockets.get(command.socket).io.engine.close();
     else if (command.do === "disconnect") sockets.get(command.socket).disconnect();
-    else if (command.do === "reconnect") sockets.get(command.socket).connect();
     else throw new Error(`unknown command ${command.do}`);
     say({ re: command.id, ok: true });
   } catch (error) {

@@ -66,7 +66,7 @@ class Client(socketio.AsyncClient):
         await super()._handle_connect(namespace, data)
 
     async def connected_now(self):
-        report = {"sid": self.get_sid(self.its_namespace), "recovered": self.recovered, "transport": self.transport()}
+        report = {"sid": self.get_sid(self.its_namespace), "recovered": self.recovered}
         say({"socket": self.name, "on": "connect", **report})
 
     async def refused(self, data=None):
@@ -131,8 +131,6 @@ async def obey(command):
             await connect(command)
         elif command["do"] == "emit":
             more = await emit(command)
-        elif command["do"] == "cut":
-            await sockets[command["socket"]].eio.disconnect(abort=True)
         elif command["do"] == "disconnect":
             await sockets[command["socket"]].disconnect()
         else:

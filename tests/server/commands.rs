@@ -1,0 +1,139 @@
+//! The sub-commands, beside a server that runs on the same data.
+
+use serde_json::json;
+
+use crate::support::rest::text;
+use crate::support::socketio::SocketIo;
+use crate::support::{Kind, Server, on_both_databases};
+
+on_both_databases![
+    a_user_made_at_the_command_line_can_log_in,
+    a_user_disabled_at_the_command_line_is_locked_out,
+    verifying_an_empty_record_is_an_error,
+    verifying_says_what_was_checked,
+    every_command_explains_itself,
+];
+
+/// Runs a sub-command that must succeed; what it printed.
+fn succeeds(server: &Server, arguments: &[&str], input: &str) -> String {
+    let output = server.callboard(arguments, input);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    said
+}
+
+async fn a_user_made_at_the_command_line_can_log_in(kind: Kind) {
+    let server = Server::start(kind).await;
+    let add = [
+        "user",
+        "add",
+        "--email",
+        "ada@callboard.test",
+        "--name",
+        "Ada",
+        "--role",
+        "editor",
+        "--team",
+        "news",
+        "--password-stdin",
+    ];
+    succeeds(&server, &add, "a password of her own\n");
+    let ada = server
+        .nobody()
+        .log_in("ada@callboard.test", "a password of her own")
+        .await;
+    let me = ada.get("auth/me").await.data();
+    assert_eq!(
+        (text(&me["name"]), text(&me["role"]), text(&me["team"])),
+        ("Ada".into(), "editor".into(), "news".into())
+    );
+    let twice = server.callboard(&add, "another one\n");
+    assert!(!twice.status.success(), "two users of one address");
+    assert!(!String::from_utf8_lossy(&twice.stderr).contains("panicked"));
+    succeeds(
+        &server,
+        &["user", "set-role", "ada@callboard.test", "admin"],
+        "",
+    );
+    assert!(succeeds(&server, &["user", "list"], "").contains("ada@callboard.test"));
+    let again = server
+        .nobody()
+        .log_in("ada@callboard.test", "a password of her own")
+        .await;
+    again.get("socket/connections").await.data();
+}
+
+async fn a_user_disabled_at_the_command_line_is_locked_out(kind: Kind) {
+    let server = Server::start(kind).await;
+    let viewer = server.viewer().await;
+    let socket = SocketIo::connected(server.port(), "/episodes", &viewer.token).await;
+    succeeds(&server, &["user", "disable", &viewer.email], "");
+    assert_eq!(socket.heard.on("closed").await["code"], 4003);
+    viewer.get("auth/me").await.refused(401, "user_disabled");
+    let token = server.callboard(&["token", "--user", &viewer.email], "");
+    assert!(
+        !token.status.success(),
+        "a token for somebody who is locked out"
+    );
+    let log_in = json!({"email": viewer.email, "password": "a password long enough"});
+    assert_eq!(server.nobody().post("auth/login", log_in).await.status, 401);
+}
+
+async fn verifying_an_empty_record_is_an_error(kind: Kind) {
+    let server = Server::prepared(kind, &[]).await;
+    succeeds(&server, &["migrate"], "");
+    let output = server.callboard(&["record", "verify"], "");
+    assert!(
+        !output.status.success(),
+        "nothing was checked, and that was a pass"
+    );
+}
+
+async fn verifying_says_what_was_checked(kind: Kind) {
+    let server = Server::start(kind).await;
+    let editor = server.editor().await;
+    for number in 1..=3 {
+        editor.create_episode("One", number).await;
+    }
+    let last = server.last_seq().await;
+    let said = server.verify_record();
+    for part in [
+        format!("count {last}"),
+        "first 1".into(),
+        format!("last {last}"),
+        "gaps 0".into(),
+    ] {
+        assert!(said.contains(&part), "{part}: {said}");
+    }
+    // It would find a gap.
+    server
+        .database
+        .execute(&format!("DELETE FROM record WHERE seq = {}", last - 1))
+        .await;
+    let output = server.callboard(&["record", "verify"], "");
+    assert!(!output.status.success(), "a gap was not found");
+}
+
+async fn every_command_explains_itself(kind: Kind) {
+    let server = Server::prepared(kind, &[]).await;
+    for command in [
+        &["serve"][..],
+        &["migrate"],
+        &["user", "add"],
+        &["user", "list"],
+        &["token"],
+        &["openapi"],
+        &["record", "verify"],
+    ] {
+        let mut arguments = command.to_vec();
+        arguments.push("--help");
+        assert!(
+            succeeds(&server, &arguments, "").contains("Usage"),
+            "{command:?}"
+        );
+    }
+}

@@ -1,0 +1,18 @@
+//! Black box: the built server as a process of its own, seen only through its port, its exit and its database.
+//!
+//! Each test stands here as a sentence and runs on SQLite and on PostgreSQL (`on_both_databases!`). PostgreSQL comes from
+//! `CALLBOARD_TEST_POSTGRES_URL`, which `cargo xtask test` sets; without it these tests fail. To run only the others, say
+//! so: `CALLBOARD_TEST_SQLITE_ONLY=1 cargo test`.
+//!
+//! What takes long, or compares times, is in `long` and runs by itself, one test after the other.
+
+mod support;
+
+mod commands;
+mod configuration;
+mod echo;
+mod live;
+mod long;
+mod plain_clients;
+mod sessions;
+mod stock_clients;
