@@ -1,31 +1,42 @@
 //! The composition: the one place that knows everything. Nothing here is global, so that several
 //! servers can run in one process.
 
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, web};
 use tokio::sync::watch;
 
 use callboard_actors::model::identity::Role;
 use callboard_actors::ports::Unavailable;
 use callboard_actors::runtime::{Clock, Ledger};
+use callboard_actors::session::{self, Engine, Listen, Reason, Serving};
+use callboard_actors::system::{self, PresenceSettings, System};
 
 use crate::auth::tokens::{KeyError, Tokens};
 use crate::auth::{Auth, passwords};
 use crate::config::Config;
+use crate::housekeeping::Retention;
 use crate::http::{self, State};
+use crate::live::{self, Live, Sealer};
+use crate::store::cursors::Consumer;
 use crate::store::users::{self, NewUser};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, secrets};
 
 /// Everything that was begun is given so long to end; a little less than what is promised (10 s).
 const SHUTDOWN: Duration = Duration::from_secs(9);
 
-/// Of that: what requests in flight have.
-const REQUESTS: Duration = Duration::from_secs(4);
+/// Between the word that the server stops and the end of the sockets.
+const FAREWELL: Duration = Duration::from_millis(200);
+/// Of that: what sockets have to hear of it, each of the following after the other.
+const GOODBYES: Duration = Duration::from_secs(2);
+/// What requests in flight have.
+const REQUESTS: Duration = Duration::from_secs(3);
+/// What the actors have to write what is on the Record.
+const FLUSH: Duration = Duration::from_secs(3);
+/// How often what is past its retention is removed.
+const PRUNE: Duration = Duration::from_secs(600);
 
 /// Why a server cannot start or did not end well; a line for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -55,16 +66,12 @@ pub struct FirstAdmin {
 /// A server that accepts connections.
 pub struct Application {
     state: web::Data<State>,
-    address: SocketAddr,
     first_admin: Option<FirstAdmin>,
-    http: HttpServing,
+    system: System,
+    live: Live,
+    engine: Engine,
+    serving: Serving,
     stop: watch::Sender<bool>,
-}
-
-/// The web server's own future, and the way to end it.
-struct HttpServing {
-    server: actix_web::dev::Server,
-    handle: ServerHandle,
 }
 
 /// Stops an application from elsewhere.
@@ -91,25 +98,34 @@ impl Application {
         if config.faults {
             ledger.allow_faults();
         }
-        let (listener, address) = listen(&config)?;
-        let state = web::Data::new(State::new(config, store, auth, ledger));
-        let http = serve(listener, state.clone())?;
+        let system = System::start(ports(&config, &store), settings(&config), &ledger).await?;
+        let sealer = Sealer::new(secrets::get_or_make(&store, "resume").await?);
+        let parts = live_parts(&store, &auth, &system, &ledger);
+        let live = Live::new(parts, live_settings(&config), sealer);
+        let engine = Engine::new(Arc::new(live.clone()), engine_config(&config), &ledger);
+        let handles = system.handles.clone();
+        let state = web::Data::new(State::new(config, store, auth, ledger, handles));
+        let serving = serve(&engine, &state)?;
         Ok(Application {
             state,
-            address,
             first_admin,
-            http,
+            system,
+            live,
+            engine,
+            serving,
             stop: watch::Sender::new(false),
         })
     }
 
+    /// Of the first address.
     pub fn port(&self) -> u16 {
-        self.address.port()
+        // A server without an address could not have been built.
+        self.serving.addresses[0].port()
     }
 
-    /// `http://127.0.0.1:3002`
+    /// `http://127.0.0.1:3002`; of several addresses the first.
     pub fn address(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.serving.addresses[0])
     }
 
     pub fn first_admin(&self) -> Option<&FirstAdmin> {
@@ -126,10 +142,7 @@ impl Application {
 
     /// Serves until a signal or a [`Stopper`] says stop, then ends in order.
     pub async fn run_until_stopped(self) -> Result<(), ServerError> {
-        let Application {
-            state, http, stop, ..
-        } = self;
-        let HttpServing { server, handle } = http;
+        let Serving { handle, server, .. } = self.serving;
         let mut serving = actix_web::rt::spawn(server);
         tokio::select! {
             // It never ends by itself: if it does, something is broken.
@@ -140,13 +153,34 @@ impl Application {
                     Err(error) => std::io::Error::other(error).into(),
                 });
             }
-            () = asked_to_stop(stop.subscribe()) => {}
+            () = asked_to_stop(self.stop.subscribe()) => {}
         }
         tracing::info!("stopping");
-        if tokio::time::timeout(SHUTDOWN, shut_down(&state, handle))
-            .await
-            .is_err()
-        {
+        let (state, system, engine) = (self.state, self.system, self.engine);
+        let clock = state.clock.clone();
+        let end = async {
+            // Not ready, and nobody new.
+            state.drain();
+            self.live.drain();
+            // The sockets are told, then sent away; a stock client comes back to whoever is there.
+            system.say_farewell();
+            clock.sleep(FAREWELL).await;
+            engine.close_all(Reason::ServerRestart).await;
+            if clock.within(GOODBYES, engine.drained()).await.is_none() {
+                tracing::warn!(
+                    left = engine.counts().sessions,
+                    "sockets did not end in time"
+                );
+            }
+            // Requests in flight end, then what they did is written.
+            if clock.within(REQUESTS, handle.stop(true)).await.is_none() {
+                handle.stop(false).await;
+            }
+            state.ledger.close();
+            system.stop(FLUSH).await;
+            state.store.close().await;
+        };
+        if clock.within(SHUTDOWN, end).await.is_none() {
             tracing::error!("not everything ended in time; what is on the Record is safe");
         }
         tracing::info!("stopped");
@@ -154,59 +188,96 @@ impl Application {
     }
 }
 
-/// In order: not ready, sockets told, requests done, actors flushed, database closed.
-async fn shut_down(state: &State, handle: ServerHandle) {
-    state.drain();
-    if tokio::time::timeout(REQUESTS, handle.stop(true))
-        .await
-        .is_err()
-    {
-        handle.stop(false).await;
+/// What the actors need of the world.
+fn ports(config: &Config, store: &Store) -> system::Ports {
+    let store = Arc::new(store.clone());
+    let mut consumers = Vec::new();
+    if config.activity.enabled {
+        consumers.push(Consumer::Activity);
     }
-    state.store.close().await;
+    if config.notifications.enabled {
+        consumers.push(Consumer::Notifications);
+    }
+    let retention = Retention {
+        store: (*store).clone(),
+        record: chrono::Duration::from_std(config.record_retention)
+            .unwrap_or(chrono::Duration::MAX),
+        consumers,
+    };
+    system::Ports {
+        record: store.clone(),
+        activity: config.activity.enabled.then(|| store.clone() as _),
+        notifications: config.notifications.enabled.then(|| store.clone() as _),
+        resumes: store,
+        housekeeping: Arc::new(retention),
+    }
 }
 
-fn serve(listener: TcpListener, state: web::Data<State>) -> Result<HttpServing, ServerError> {
-    let server = HttpServer::new(move || {
+fn settings(config: &Config) -> system::Settings {
+    system::Settings {
+        presence: config.presence.enabled.then_some(PresenceSettings {
+            timeout: config.presence.timeout,
+            cleanup: config.presence.cleanup_interval,
+        }),
+        prune_every: PRUNE,
+    }
+}
+
+fn live_parts(store: &Store, auth: &Arc<Auth>, system: &System, ledger: &Ledger) -> live::Parts {
+    let handles = &system.handles;
+    let store = Arc::new(store.clone());
+    live::Parts {
+        record: store.clone(),
+        resumes: store.clone(),
+        authenticator: auth.clone(),
+        catalogue: store,
+        broadcaster: handles.broadcaster.clone(),
+        presence: handles.presence.clone(),
+        sockets: handles.sockets.clone(),
+        clock: ledger.clock().clone(),
+    }
+}
+
+fn live_settings(config: &Config) -> live::Settings {
+    let sockets = &config.sockets;
+    live::Settings {
+        cors: config.cors.clone(),
+        max_connections: sockets.max_connections,
+        ping_interval: sockets.ping_interval,
+        ping_timeout: sockets.ping_timeout,
+        reconnection_delay: sockets.reconnection_delay,
+        reconnection_max_delay: sockets.reconnection_max_delay,
+    }
+}
+
+fn engine_config(config: &Config) -> session::Config {
+    session::Config {
+        ping_interval: config.sockets.ping_interval,
+        ping_timeout: config.sockets.ping_timeout,
+        max_payload: config.sockets.max_payload,
+        ..session::Config::default()
+    }
+}
+
+fn serve(engine: &Engine, state: &web::Data<State>) -> Result<Serving, ServerError> {
+    let listen = Listen {
+        host: state.config.host.clone(),
+        port: state.config.port,
+        shutdown_timeout: REQUESTS,
+        ..Listen::default()
+    };
+    let (sockets, state) = (engine.clone(), state.clone());
+    let address = format!("{}:{}", listen.host, listen.port);
+    session::serve(std::slice::from_ref(engine), &listen, move || {
+        let sockets = sockets.clone();
         App::new()
             .app_data(state.clone())
             .wrap(http::cors::cors(&state.config.cors))
             .wrap(from_fn(http::context))
+            .configure(|app| http::live(app, &sockets))
             .configure(http::routes)
     })
-    .disable_signals()
-    .shutdown_timeout(REQUESTS.as_secs())
-    .listen(listener)?
-    .run();
-    Ok(HttpServing {
-        handle: server.handle(),
-        server,
-    })
-}
-
-/// One address, even where a name has several: with port 0 each would have another port.
-fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), ServerError> {
-    let failed = |error| ServerError::Listen {
-        address: format!("{}:{}", config.host, config.port),
-        error,
-    };
-    let found = (config.host.as_str(), config.port)
-        .to_socket_addrs()
-        .map_err(failed)?
-        .next()
-        .ok_or_else(|| failed(std::io::Error::other("the name has no address")))?;
-    let bind = || {
-        let domain = socket2::Domain::for_address(found);
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-        // A restart must not wait for the connections of the server before it to be forgotten.
-        socket.set_reuse_address(true)?;
-        socket.bind(&found.into())?;
-        socket.listen(2_048)?;
-        let listener = TcpListener::from(socket);
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    };
-    bind().map_err(failed)
+    .map_err(|error| ServerError::Listen { address, error })
 }
 
 /// Makes the first admin when there is none.

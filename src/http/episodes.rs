@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use callboard_actors::model::episode::{Episode, Fields as Episodic, Status};
 use callboard_actors::model::policy::Action;
-use callboard_actors::model::presence::Presence;
+use callboard_actors::presence_registry::Viewer;
 
 use super::call::{Answer, Call, list as page};
 use super::fields::{Body, Fields, Given, IfMatch};
@@ -78,7 +78,7 @@ async fn create(call: Call, body: Body) -> Result<HttpResponse, ApiError> {
 struct Viewed {
     #[serde(flatten)]
     episode: Episode,
-    viewers: Vec<Presence>,
+    viewers: Vec<Viewer>,
 }
 
 async fn show(call: Call) -> Result<HttpResponse, ApiError> {

@@ -19,10 +19,14 @@ use std::time::Duration;
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use callboard_actors::announce::announce;
 use callboard_actors::model::identity::Identity;
-use callboard_actors::model::presence::Presence;
+use callboard_actors::model::presence::Subject;
 use callboard_actors::model::record::Entry;
+use callboard_actors::presence_registry::{View, Viewer};
 use callboard_actors::runtime::{Clock, Ledger};
+use callboard_actors::session::Engine;
+use callboard_actors::system::Handles;
 
 use crate::auth::Auth;
 use crate::config::Config;
@@ -46,6 +50,19 @@ mod socket;
 mod users;
 
 pub use context::context;
+
+/// The engine's own addresses that are plain HTTP: polling, and the event stream. WebSockets do not
+/// come here; see `callboard_actors::session::listener`.
+pub fn live(app: &mut web::ServiceConfig, engine: &Engine) {
+    engine.configure(app);
+    let events = engine.clone();
+    app.service(
+        web::resource("/api/v1/events").route(web::get().to(move |req: HttpRequest| {
+            let engine = events.clone();
+            async move { engine.events(&req).await }
+        })),
+    );
+}
 
 /// Everything that is served but the engine's own addresses.
 pub fn routes(app: &mut web::ServiceConfig) {
@@ -89,11 +106,18 @@ pub struct State {
     /// On the clock's own scale.
     pub started: Duration,
     pub ledger: Ledger,
+    pub actors: Handles,
     draining: AtomicBool,
 }
 
 impl State {
-    pub fn new(config: Config, store: Store, auth: Arc<Auth>, ledger: Ledger) -> State {
+    pub fn new(
+        config: Config,
+        store: Store,
+        auth: Arc<Auth>,
+        ledger: Ledger,
+        actors: Handles,
+    ) -> State {
         let clock = ledger.clock().clone();
         State {
             config,
@@ -102,6 +126,7 @@ impl State {
             started: clock.monotonic(),
             clock,
             ledger,
+            actors,
             draining: AtomicBool::new(false),
         }
     }
@@ -124,13 +149,26 @@ impl State {
 
     /// After the commit: tells the actors. Never waits.
     pub fn announce(&self, entry: Arc<Entry>) {
-        let _ = entry;
+        announce(&self.actors, entry);
     }
 
     /// Somebody looks at something; gives who else does. A registry that is down or switched off
     /// costs the answer its viewers and nothing else.
-    pub async fn view(&self, who: &Identity, kind: &str, id: &str) -> Vec<Presence> {
-        let _ = (who, kind, id);
-        Vec::new()
+    pub async fn view(&self, who: &Identity, kind: &str, id: &str) -> Vec<Viewer> {
+        let Some(presence) = &self.actors.presence else {
+            return Vec::new();
+        };
+        let view = View {
+            sid: None,
+            user: who.user.clone(),
+            subject: Subject {
+                kind: kind.to_owned(),
+                id: id.to_owned(),
+            },
+        };
+        presence.ask_within(VIEWERS, view).await.unwrap_or_default()
     }
 }
+
+/// How long an answer waits for its viewers.
+const VIEWERS: Duration = Duration::from_millis(250);

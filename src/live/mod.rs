@@ -37,6 +37,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 pub use pid::Sealer;
+
+use crate::config::Cors;
+use crate::store::{Store, episodes};
 use state::State;
 
 /// What `live` needs of the rest.
@@ -58,11 +61,16 @@ pub trait Catalogue: Send + Sync {
     fn episode_exists(&self, id: Uuid) -> Answer<'_, bool>;
 }
 
+impl Catalogue for Store {
+    fn episode_exists(&self, id: Uuid) -> Answer<'_, bool> {
+        async move { Ok(episodes::find(self, id).await?.is_some()) }.boxed()
+    }
+}
+
 /// The settings that sockets see.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Allowed browser origins; `*` allows all.
-    pub origins: Vec<String>,
+    pub cors: Cors,
     pub max_connections: usize,
     pub ping_interval: Duration,
     pub ping_timeout: Duration,
@@ -77,10 +85,7 @@ impl Settings {
             let (_, authority) = origin.split_once("://")?;
             Some(authority.eq_ignore_ascii_case(host?))
         };
-        self.origins
-            .iter()
-            .any(|it| it == "*" || it.eq_ignore_ascii_case(origin))
-            || same().unwrap_or(false)
+        self.cors.allows(origin) || same().unwrap_or(false)
     }
 }
 
