@@ -119,7 +119,7 @@ fn test_modules(source: &Source) -> Vec<String> {
     let lines: Vec<&str> = source.text.lines().map(str::trim).collect();
     let declared = lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]");
     declared
-        .filter_map(|pair| Some(pair[1].strip_prefix("mod ")?.strip_suffix(';')?))
+        .filter_map(|pair| pair[1].strip_prefix("mod ")?.strip_suffix(';'))
         .map(|name| format!("{folder}/{name}.rs"))
         .collect()
 }
@@ -130,10 +130,9 @@ fn names(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let behind = line[at + word.len()..].chars().next();
-        let starts_with_name = word.starts_with(part_of_name);
-        let ends_with_name = word.ends_with(part_of_name);
-        !(starts_with_name && before.is_some_and(part_of_name))
-            && !(ends_with_name && behind.is_some_and(part_of_name))
+        let begun = word.starts_with(part_of_name) && before.is_some_and(part_of_name);
+        let continued = word.ends_with(part_of_name) && behind.is_some_and(part_of_name);
+        !begun && !continued
     })
 }
 
