@@ -141,6 +141,12 @@ impl Outbox {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Whether more than half of what may wait does. The session, which is woken when this ends, does nothing
+    /// meanwhile that would add an answer: a client is slowed down before it is a slow consumer.
+    pub fn is_crowded(&self) -> bool {
+        self.0.state.lock().bytes > self.0.limit / 2
+    }
+
     pub fn limit(&self) -> usize {
         self.0.limit
     }
@@ -198,9 +204,14 @@ impl Outbox {
             taken += len;
             into.extend(state.frames.pop_front());
         }
+        let was_crowded = state.bytes > self.0.limit / 2;
         state.bytes -= taken;
         state.drained += taken as u64;
+        let is_crowded = state.bytes > self.0.limit / 2;
         drop(state);
+        if was_crowded && !is_crowded {
+            self.0.session.wake();
+        }
         self.0.room.notify_waiters();
         Poll::Ready(Drained::Frames)
     }

@@ -136,6 +136,10 @@ impl Space {
             if self.work.is_some() {
                 continue;
             }
+            if matches!(self.queue.front(), Some(Command::Event { .. })) && line.outbox.is_crowded()
+            {
+                return Outcome::Waits;
+            }
             match self.queue.pop_front() {
                 None if self.socket.is_none() => return Outcome::Gone,
                 None => return Outcome::Waits,

@@ -123,7 +123,7 @@ pub struct Response {
 }
 
 /// One HTTP connection.
-pub struct Http(pub TcpStream, Vec<u8>);
+pub struct Http(pub TcpStream, pub Vec<u8>);
 
 impl Http {
     pub async fn connect(server: &Server) -> Http {

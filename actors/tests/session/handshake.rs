@@ -151,7 +151,7 @@ async fn bytes_that_come_right_behind_the_upgrade_are_the_first_messages() {
     assert!(head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="));
     let mut ws = Ws(tokio_tungstenite::WebSocketStream::from_partially_read(
         http.0,
-        Vec::new(),
+        http.1,
         tokio_tungstenite::tungstenite::protocol::Role::Client,
         None,
     )

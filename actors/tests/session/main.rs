@@ -4,6 +4,8 @@
 //! time-out, with the heartbeat far away. Each test ends with [`server::Server::finish`], which sees to it that
 //! nothing is left behind.
 
+#![allow(clippy::unwrap_used)] // nothing but tests in here
+
 mod application;
 mod client;
 mod server;
