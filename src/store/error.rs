@@ -37,6 +37,12 @@ const CONFLICTS: &[(&[&str], &str)] = &[
     (&["users.subject", "users_subject_key"], "subject_taken"),
 ];
 
+impl StoreError {
+    pub(super) fn closed() -> StoreError {
+        StoreError::Unavailable("the store is closed".into())
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> StoreError {
         match &error {
@@ -52,6 +58,12 @@ impl From<sqlx::Error> for StoreError {
                 match known {
                     Some((_, code)) => StoreError::Conflict { code },
                     None => StoreError::Unavailable(error.to_string()),
+                }
+            }
+            // It names a user, say, whom somebody removed by hand.
+            sqlx::Error::Database(fault) if fault.is_foreign_key_violation() => {
+                StoreError::Conflict {
+                    code: "unknown_reference",
                 }
             }
             _ => StoreError::Unavailable(error.to_string()),

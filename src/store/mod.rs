@@ -19,28 +19,21 @@
 //!
 //! [`Store::write`] runs a job in a transaction. On SQLite one task owns the one connection that writes and commits
 //! jobs that wait together, together ([`writer`]): one `fsync` for up to 64 requests. On PostgreSQL each job is a
-//! transaction on a connection of the pool. Either way a job runs to its end once it was begun: a request that is
-//! dropped half-way changes nothing about the fate of its write. A job that fails, or panics, leaves nothing; so does
-//! one in which a statement failed, even if the job looks away.
+//! transaction on a connection of the pool ([`pooled`]). Either way a job runs to its end once it was begun: a request
+//! that is dropped half-way changes nothing about the fate of its write. A job that fails, or panics, leaves nothing; so
+//! does one in which a statement failed, even if the job looks away.
 //!
 //! [`Tx::append`] puts the change on the Record and is the last statement of a write: see [`record`].
-//!
-//! Everything runs on the runtime in which the store was opened: a connection's socket belongs to the runtime that
-//! made it, and an HTTP worker's runtime ends before the last write of a shutdown does.
 
 use std::fmt;
-use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use callboard_actors::model::identity::{Origin, UserRef};
 use callboard_actors::runtime::Clock;
 use chrono::{DateTime, SubsecRound, Utc};
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sqlx::{Postgres, Sqlite};
-use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, RwLock};
+use sqlx::Sqlite;
+use tokio::sync::OnceCell;
 
 pub use self::connection::{Conn, Tx};
 pub use self::error::StoreError;
@@ -61,6 +54,7 @@ pub mod login_attempts;
 pub mod notifications;
 mod open;
 mod page;
+mod pooled;
 pub mod record;
 pub mod refresh_tokens;
 pub mod resumes;
@@ -99,7 +93,6 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     pools: Pools,
     clock: Clock,
-    home: Handle,
     closed: OnceCell<()>,
 }
 
@@ -111,11 +104,7 @@ enum Pools {
         read: sqlx::Pool<Sqlite>,
         writer: writer::Writer,
     },
-    Postgres {
-        pool: sqlx::Pool<Postgres>,
-        /// Whether writes are taken; each holds it to read while it runs.
-        open: Arc<RwLock<bool>>,
-    },
+    Postgres(pooled::Pooled),
 }
 
 impl Store {
@@ -128,7 +117,11 @@ impl Store {
     pub async fn migrate(&self) -> Result<()> {
         let done = match &self.0.pools {
             Pools::Sqlite { write, .. } => sqlx::migrate!("migrations/sqlite").run(write).await,
-            Pools::Postgres { pool, .. } => sqlx::migrate!("migrations/postgres").run(pool).await,
+            Pools::Postgres(pooled) => {
+                sqlx::migrate!("migrations/postgres")
+                    .run(pooled.pool())
+                    .await
+            }
         };
         done.map_err(|error| StoreError::Unavailable(format!("the migration failed: {error}")))
     }
@@ -137,7 +130,7 @@ impl Store {
     pub async fn read(&self) -> Result<Conn> {
         match &self.0.pools {
             Pools::Sqlite { read, .. } => Ok(Conn::sqlite(read.acquire().await?)),
-            Pools::Postgres { pool, .. } => self.postgres(pool).await,
+            Pools::Postgres(pooled) => pooled.read().await,
         }
     }
 
@@ -153,20 +146,7 @@ impl Store {
     {
         match &self.0.pools {
             Pools::Sqlite { writer, .. } => writer.write(work).await,
-            Pools::Postgres { pool, open } => {
-                let (store, pool) = (self.clone(), pool.clone());
-                // Held until it is done, so that a close waits for it.
-                let open = open.clone().read_owned().await;
-                if !*open {
-                    return Err(StoreError::Unavailable("the store is closed".into()));
-                }
-                self.at_home(async move {
-                    let outcome = transaction(store.postgres(&pool).await?, work).await;
-                    drop(open);
-                    outcome
-                })
-                .await
-            }
+            Pools::Postgres(pooled) => pooled.write(work).await,
         }
     }
 
@@ -181,7 +161,7 @@ impl Store {
     pub fn kind(&self) -> &'static str {
         match &self.0.pools {
             Pools::Sqlite { .. } => "sqlite",
-            Pools::Postgres { .. } => "postgres",
+            Pools::Postgres(_) => "postgres",
         }
     }
 
@@ -200,60 +180,11 @@ impl Store {
                         read.close().await;
                         write.close().await;
                     }
-                    Pools::Postgres { pool, open } => {
-                        *open.write().await = false;
-                        pool.close().await;
-                    }
+                    Pools::Postgres(pooled) => pooled.close().await,
                 }
             })
             .await;
     }
-
-    /// A connection that was made on the home runtime.
-    async fn postgres(&self, pool: &sqlx::Pool<Postgres>) -> Result<Conn> {
-        if let Some(conn) = pool.try_acquire() {
-            return Ok(Conn::postgres(conn));
-        }
-        let conn = pool.acquire();
-        self.at_home(async move { Ok(Conn::postgres(conn.await?)) })
-            .await
-    }
-
-    async fn at_home<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
-        match self.0.home.spawn(work).await {
-            Ok(result) => result,
-            Err(_) => Err(StoreError::Unavailable("the store is closed".into())),
-        }
-    }
-}
-
-/// One write on PostgreSQL.
-async fn transaction<T, F>(conn: Conn, work: F) -> Result<T>
-where
-    F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>>,
-{
-    let mut tx = Tx::new(conn);
-    sql!(&mut tx, "BEGIN" => execute)?;
-    let outcome = AssertUnwindSafe(async { work(&mut tx).await })
-        .catch_unwind()
-        .await;
-    let result = match (outcome, tx.failure()) {
-        (Ok(Ok(value)), None) => sql!(&mut tx, "COMMIT" => execute).map(|_| value),
-        (Ok(Ok(_)), Some(error)) => Err(error),
-        (Ok(Err(error)), _) => Err(error),
-        (Err(_), _) => Err(StoreError::Panicked),
-    };
-    if result.is_err() {
-        tx.failure();
-        if sql!(&mut tx, "ROLLBACK" => execute).is_err() {
-            // Whatever it holds must not wait in the pool.
-            tx.discard();
-        }
-    }
-    result
 }
 
 impl fmt::Debug for Store {

@@ -9,9 +9,9 @@ use callboard_actors::runtime::Clock;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Postgres, Sqlite};
-use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, RwLock};
+use tokio::sync::OnceCell;
 
+use super::pooled::Pooled;
 use super::writer::Writer;
 use super::{Inner, Pools, Result, Store, StoreError};
 
@@ -23,21 +23,17 @@ const SQLITE_READERS: u32 = 8;
 
 impl Store {
     /// Opens the database: `sqlite://path` (made with its folder if it is not there) or `postgres://…`. Must be called
-    /// within the runtime that outlives all others; see the module.
+    /// within the runtime that outlives all others; see [`super::pooled`].
     pub async fn open(url: &str, clock: Clock) -> Result<Store> {
         let pools = match url.split_once("://").map(|(scheme, _)| scheme) {
             Some("sqlite") => sqlite(url).await?,
-            Some("postgres" | "postgresql") => Pools::Postgres {
-                pool: postgres(url).await?,
-                open: Arc::new(RwLock::new(true)),
-            },
+            Some("postgres" | "postgresql") => Pools::Postgres(Pooled::new(postgres(url).await?)),
             // Not the URL itself: it may hold a password.
             _ => return Err(refused("accepted: sqlite://path, postgres://…")),
         };
         Ok(Store(Arc::new(Inner {
             pools,
             clock,
-            home: Handle::current(),
             closed: OnceCell::new(),
         })))
     }

@@ -104,12 +104,12 @@ impl Writer {
         let (answer, result) = oneshot::channel();
         let job = Message::Run(Box::new(Write {
             work: Some(work),
-            result: Err(closed()),
+            result: Err(StoreError::closed()),
             answer,
         }));
         match timeout(PATIENCE, self.queue.send(job)).await {
-            Ok(Ok(())) => result.await.unwrap_or_else(|_| Err(closed())),
-            Ok(Err(_)) => Err(closed()),
+            Ok(Ok(())) => result.await.unwrap_or_else(|_| Err(StoreError::closed())),
+            Ok(Err(_)) => Err(StoreError::closed()),
             Err(_) => Err(StoreError::Unavailable(
                 "too many writes are waiting".into(),
             )),
@@ -125,10 +125,6 @@ impl Writer {
             let _ = task.await;
         }
     }
-}
-
-fn closed() -> StoreError {
-    StoreError::Unavailable("the store is closed".into())
 }
 
 async fn run(pool: sqlx::Pool<Sqlite>, mut queue: mpsc::Receiver<Message>) {
@@ -324,7 +320,7 @@ mod tests {
             );
             for outcome in [one, spoilt, two] {
                 assert!(
-                    matches!(&outcome, Err(StoreError::Unavailable(text)) if text.contains("FOREIGN KEY")),
+                    matches!(&outcome, Err(StoreError::Conflict { .. })),
                     "{outcome:?}"
                 );
             }

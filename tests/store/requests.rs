@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use callboard::store::idempotency::{self, Claim, Claimed, Given, Scope};
-use callboard::store::{Store, resumes};
+use callboard::store::{Store, resumes, secrets};
 use callboard_actors::model::room::{Channel, Namespace, Room};
 use callboard_actors::ports::{Resumable, Resumes};
 use futures_util::future::join_all;
@@ -18,6 +18,7 @@ on_both!(
     a_key_is_free_after_a_day_and_a_claim_whose_process_died_after_a_while,
     a_late_answer_does_not_replace_that_of_who_took_over,
     a_socket_is_found_with_its_rooms_until_it_is_pruned,
+    a_secret_is_made_once_and_is_the_same_for_all_nodes,
 );
 
 fn scope(key: &str) -> Scope {
@@ -192,4 +193,18 @@ async fn a_socket_is_found_with_its_rooms_until_it_is_pruned(bed: Bed) {
     let again = bed.another().await;
     assert!(Resumes::find(&again, "one".into()).await.unwrap().is_some());
     again.close().await;
+}
+
+async fn a_secret_is_made_once_and_is_the_same_for_all_nodes(bed: Bed) {
+    let other = bed.another().await;
+    let (one, two) = tokio::join!(
+        secrets::get_or_make(&bed.store, "a"),
+        secrets::get_or_make(&other, "a")
+    );
+    assert_eq!(one, two);
+    assert_ne!(
+        one.unwrap(),
+        secrets::get_or_make(&other, "b").await.unwrap()
+    );
+    other.close().await;
 }

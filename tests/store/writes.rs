@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 
-use callboard::store::{Store, StoreError, record};
+use callboard::store::{Store, StoreError, episodes, record};
+use callboard_actors::model::identity::{Origin, UserRef};
 use callboard_actors::model::record::{Entry, Seq};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
-use crate::bed::{Bed, Kind, entry};
+use crate::bed::{Bed, Kind, entry, fields};
 
 on_both!(
     a_failing_job_leaves_nothing_and_does_not_disturb_its_group,
     a_refusal_is_not_answered_before_what_it_is_because_of_can_be_read,
     a_write_whose_request_is_dropped_is_done_all_the_same,
     what_was_handed_in_before_the_close_is_done_and_nothing_after,
+    connections_that_the_server_closed_cost_no_request,
+    what_refers_to_nobody_is_refused,
     a_store_tells_whether_it_is_healthy,
     a_database_that_cannot_be_opened_says_so_without_its_password,
     migrating_again_changes_nothing,
@@ -155,6 +158,12 @@ async fn a_write_whose_request_is_dropped_is_done_all_the_same(bed: Bed) {
 async fn what_was_handed_in_before_the_close_is_done_and_nothing_after(bed: Bed) {
     let store = bed.another().await;
     let (go, holder) = held_up(&store).await;
+    // PostgreSQL: no connection is free, so that the write has to wait for one.
+    let taken = match bed.kind {
+        Kind::Postgres => join_all((0..31).map(|_| store.read())).await,
+        Kind::Sqlite => Vec::new(),
+    };
+    assert!(taken.iter().all(Result::is_ok));
     let id = Uuid::now_v7();
     let before = store.clone();
     let (handed, is_handed) = oneshot::channel();
@@ -170,6 +179,10 @@ async fn what_was_handed_in_before_the_close_is_done_and_nothing_after(bed: Bed)
         let store = store.clone();
         async move { store.close().await }
     });
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    drop(taken);
     go.notify_one();
     holder.await.unwrap();
     before.await.unwrap().unwrap();
@@ -182,6 +195,39 @@ async fn what_was_handed_in_before_the_close_is_done_and_nothing_after(bed: Bed)
     assert!(store.healthy().await.is_err());
     store.close().await;
     assert_eq!(ids(&bed.store).await, [id]);
+}
+
+async fn connections_that_the_server_closed_cost_no_request(bed: Bed) {
+    for _ in 0..3 {
+        drop(join_all((0..8).map(|_| bed.store.read())).await);
+        if bed.kind == Kind::Postgres {
+            bed.sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            )
+            .await;
+        }
+        let writes = join_all((0..4).map(|_| put(&bed.store, Uuid::now_v7())));
+        let reads = join_all((0..4).map(|_| bed.store.healthy()));
+        let (writes, reads) = tokio::join!(writes, reads);
+        for outcome in writes {
+            outcome.unwrap();
+        }
+        for outcome in reads {
+            outcome.unwrap();
+        }
+    }
+}
+
+async fn what_refers_to_nobody_is_refused(bed: Bed) {
+    let nobody = UserRef {
+        id: Uuid::now_v7(),
+        name: "Nobody".into(),
+    };
+    let refused = episodes::insert(&bed.store, fields("x", 1), nobody, Origin::default()).await;
+    let code = "unknown_reference";
+    assert_eq!(refused.unwrap_err(), StoreError::Conflict { code });
+    assert!(ids(&bed.store).await.is_empty());
 }
 
 async fn a_store_tells_whether_it_is_healthy(bed: Bed) {
