@@ -1,6 +1,6 @@
 //! Episodes, and the entries that their changes put on the Record.
 
-use callboard::store::episodes::{self, Expected, Filter};
+use callboard::store::episodes::{self, Change, Expected, Filter};
 use callboard::store::{StoreError, record};
 use callboard_actors::model::episode::{Fields, Status};
 use callboard_actors::model::identity::Origin;
@@ -15,6 +15,7 @@ on_both!(
     a_change_is_recorded_with_old_and_new_values_and_counts_the_version_up,
     a_change_that_changes_nothing_is_not_recorded,
     another_version_than_expected_is_refused_and_nothing_changed,
+    a_version_that_must_be_stated_is_asked_for_also_when_nothing_would_change,
     changes_of_one_episode_at_once_are_made_one_after_the_other,
     publishing_is_recorded_as_such_and_only_once,
     a_deleted_episode_is_gone_and_its_last_state_is_on_the_record,
@@ -151,6 +152,56 @@ async fn another_version_than_expected_is_refused_and_nothing_changed(bed: Bed) 
 
     stale.expected = Expected::OneOf(vec![1]);
     assert!(episodes::publish(store, id, stale).await.is_ok());
+}
+
+async fn a_version_that_must_be_stated_is_asked_for_also_when_nothing_would_change(bed: Bed) {
+    let who = bed.editor().await;
+    let insert = async |number| {
+        episodes::insert(
+            &bed.store,
+            fields("x", number),
+            who.clone(),
+            Origin::default(),
+        )
+        .await
+        .unwrap()
+    };
+    let ((episode, _), (_, entry)) = (insert(1).await, insert(2).await);
+    let (store, id) = (&bed.store, episode.id);
+    let with = |expected: &Expected| Change {
+        expected: expected.clone(),
+        ..change(&who)
+    };
+    let stale = Expected::OneOf(vec![7, 8]);
+    for (expected, refused) in [
+        (Expected::Unstated, StoreError::PreconditionRequired),
+        (stale, StoreError::Precondition { current: 1 }),
+    ] {
+        let same = episodes::replace(store, id, fields("x", 1), with(&expected)).await;
+        assert_eq!(same.unwrap_err(), refused);
+        let other = episodes::replace(store, id, fields("y", 1), with(&expected)).await;
+        assert_eq!(other.unwrap_err(), refused);
+        assert_eq!(
+            episodes::publish(store, id, with(&expected))
+                .await
+                .unwrap_err(),
+            refused
+        );
+        assert_eq!(
+            episodes::delete(store, id, with(&expected))
+                .await
+                .unwrap_err(),
+            refused
+        );
+        // What is wrong with it in itself is heard first.
+        let taken = episodes::replace(store, id, fields("x", 2), with(&expected)).await;
+        let code = "episode_number_taken";
+        assert_eq!(taken.unwrap_err(), StoreError::Conflict { code });
+        let missing = episodes::publish(store, Uuid::now_v7(), with(&expected)).await;
+        assert_eq!(missing.unwrap_err(), StoreError::NotFound);
+    }
+    assert_eq!(episodes::get(store, id).await, Ok(episode));
+    assert_eq!(last(&bed).await, entry.seq);
 }
 
 async fn changes_of_one_episode_at_once_are_made_one_after_the_other(bed: Bed) {
