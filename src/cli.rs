@@ -90,6 +90,14 @@ enum RecordCommand {
     Verify,
 }
 
+/// A line to standard output. Whoever closed it does not want to hear more, and that is no failure.
+macro_rules! say {
+    ($($part:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($part)*);
+    }};
+}
+
 /// Why a command failed; the line that the operator reads.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -106,13 +114,13 @@ pub async fn run(cli: Cli, config: Config) -> Result<(), Failed> {
         Command::Serve => serve(config).await,
         Command::Migrate => {
             open(&config).await?;
-            println!("the database is up to date");
+            say!("the database is up to date");
             Ok(())
         }
         Command::User(command) => user(command, &open(&config).await?).await,
         Command::Token(args) => token(args, &config).await,
         Command::Openapi => {
-            println!("{}", openapi::text());
+            say!("{}", openapi::text());
             Ok(())
         }
         Command::Record(RecordCommand::Verify) => verify(&open(&config).await?).await,
@@ -124,13 +132,13 @@ async fn serve(config: Config) -> Result<(), Failed> {
         .await
         .map_err(|error| Failed(error.to_string()))?;
     if let Some(admin) = application.first_admin() {
-        println!("first admin:  {}", admin.email);
+        say!("first admin:  {}", admin.email);
         match &admin.password {
-            Some(password) => println!("password:     {password}   (shown only this once)"),
-            None => println!("password:     as given in ADMIN_PASSWORD"),
+            Some(password) => say!("password:     {password}   (shown only this once)"),
+            None => say!("password:     as given in ADMIN_PASSWORD"),
         }
     }
-    println!("listening on {}", application.address());
+    say!("listening on {}", application.address());
     application
         .run_until_stopped()
         .await
@@ -187,9 +195,9 @@ async fn add(args: AddArgs, store: &Store) -> Result<(), Failed> {
         password_hash: Some(hash.map_err(|error| Failed(error.to_string()))?),
     };
     let (user, _) = users::insert(store, new, By::nobody()).await?;
-    println!("{} {} {}", user.id, user.email, user.role);
+    say!("{} {} {}", user.id, user.email, user.role);
     if given.is_none() {
-        println!("password: {password}");
+        say!("password: {password}");
     }
     Ok(())
 }
@@ -214,9 +222,12 @@ async fn list(store: &Store) -> Result<(), Failed> {
         for user in page.rows {
             let team = user.team.as_deref().unwrap_or("-");
             let state = if user.disabled { "disabled" } else { "active" };
-            println!(
+            say!(
                 "{}\t{}\t{}\t{}\t{team}\t{state}",
-                user.id, user.email, user.name, user.role
+                user.id,
+                user.email,
+                user.name,
+                user.role
             );
         }
         cursor = page.next_cursor;
@@ -230,7 +241,7 @@ async fn change(store: &Store, email: &str, patch: UserPatch) -> Result<(), Fail
     let user = by_email(store, email).await?;
     let (user, _) = users::update(store, user.id, patch, By::nobody()).await?;
     let state = if user.disabled { "disabled" } else { "active" };
-    println!("{} {} {state}", user.email, user.role);
+    say!("{} {} {state}", user.email, user.role);
     Ok(())
 }
 
@@ -243,7 +254,7 @@ async fn token(args: TokenArgs, config: &Config) -> Result<(), Failed> {
     let failed = |error: crate::auth::tokens::KeyError| Failed(error.to_string());
     let tokens = Tokens::new(&config.jwt, &config.database.folder(), Clock::system());
     let life = chrono::Duration::from_std(args.ttl).map_err(|error| Failed(error.to_string()))?;
-    println!(
+    say!(
         "{}",
         tokens.map_err(failed)?.issue(&user, life).map_err(failed)?
     );
@@ -258,7 +269,7 @@ async fn by_email(store: &Store, email: &str) -> Result<User, Failed> {
 
 async fn verify(store: &Store) -> Result<(), Failed> {
     let found = record::verify(store).await?;
-    println!(
+    say!(
         "count {}, first {}, last {}, gaps {}",
         found.count,
         found.first,
@@ -266,10 +277,10 @@ async fn verify(store: &Store) -> Result<(), Failed> {
         found.gaps.len()
     );
     for (from, to) in &found.gaps {
-        println!("missing {from} to {to}");
+        say!("missing {from} to {to}");
     }
     for seq in &found.unreadable {
-        println!("unreadable {seq}");
+        say!("unreadable {seq}");
     }
     match (found.count, found.is_sound()) {
         (0, _) => Err(Failed("the Record is empty: nothing was verified".into())),

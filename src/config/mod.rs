@@ -201,7 +201,8 @@ impl Config {
     /// The environment first, then `.env` in the working folder, then the defaults.
     pub fn from_environment() -> Result<Config, Problems> {
         let mut values = BTreeMap::new();
-        match dotenvy::dotenv_iter() {
+        // This folder's and no other: dotenvy by itself would look in those above, too.
+        match dotenvy::from_path_iter(".env") {
             Ok(lines) => {
                 for line in lines {
                     let (name, value) = line.map_err(|error| {

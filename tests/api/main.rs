@@ -10,4 +10,5 @@ mod episodes;
 mod idempotency;
 mod keys;
 mod outsiders;
+mod robustness;
 mod users;
