@@ -48,8 +48,8 @@ pub async fn context(
             let response = finish(response.map_into_boxed_body(), &path, &id);
             let status = response.status().as_u16();
             let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
-            // Probes come every second and say nothing new.
-            if path.starts_with("/health") {
+            // Probes come every second, polls more often, and say nothing new.
+            if path.starts_with("/health") || path.starts_with("/socket.io") {
                 tracing::debug!(parent: &span, %method, path, status, elapsed_ms, "served");
             } else {
                 tracing::info!(parent: &span, %method, path, status, elapsed_ms, "served");

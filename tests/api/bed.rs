@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use callboard::config::Config;
 use callboard::server::{Application, Stopper};
 use callboard::store::users::{self, NewUser};
-use callboard::store::{By, Store};
+use callboard::store::{By, Store, record};
+use callboard_actors::consumer::Flush;
 use callboard_actors::model::identity::{Role, User};
 use callboard_actors::runtime::Clock;
 use reqwest::{Method, StatusCode};
@@ -93,6 +94,16 @@ impl Bed {
 
     pub fn store(&self) -> &Store {
         &self.state.store
+    }
+
+    /// Everything on the Record up to now is written by those who write.
+    pub async fn flushed(&self) {
+        let upto = record::span(self.store()).await.unwrap().last;
+        let actors = &self.state.actors;
+        let logger = actors.activity_logger.as_ref().unwrap();
+        assert_eq!(logger.ask(Flush { upto }).await, Ok(true));
+        let notifier = actors.notifier.as_ref().unwrap();
+        assert_eq!(notifier.ask(Flush { upto }).await, Ok(true));
     }
 
     /// A new user of this role, without a password.

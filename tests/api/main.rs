@@ -11,4 +11,5 @@ mod idempotency;
 mod keys;
 mod outsiders;
 mod robustness;
+mod sockets;
 mod users;

@@ -21,7 +21,7 @@ macro_rules! all {
 
 all! {
     Object Nothing Meta Problem FieldError Role Login RefreshToken Session Me User NewUser CreatedUser UserPatch Status
-    Episode ViewedEpisode NewEpisode EpisodeBody EpisodePatch Deleted UserRef Presence Activity Notification UnreadCount
+    Episode ViewedEpisode NewEpisode EpisodeBody EpisodePatch Deleted UserRef Viewer Activity Notification UnreadCount
     Connection SocketStats Disconnect Disconnected Actor Actors LastPanic
 }
 
@@ -171,7 +171,7 @@ pub struct Episode {
 pub struct ViewedEpisode {
     #[serde(flatten)]
     episode: Episode,
-    viewers: Vec<Presence>,
+    viewers: Vec<Viewer>,
 }
 
 #[derive(ToSchema)]
@@ -222,9 +222,10 @@ pub struct UserRef {
 
 /// Somebody who is viewing.
 #[derive(ToSchema)]
-pub struct Presence {
+pub struct Viewer {
     id: Uuid,
     name: String,
+    viewing_since: DateTime<Utc>,
 }
 
 #[derive(ToSchema)]

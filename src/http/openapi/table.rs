@@ -78,6 +78,9 @@ pub const OPERATIONS: &[Operation] = &[
     Operation { method: "get", path: "/api/v1/notifications", id: "list_notifications", tag: "notifications", summary: "Your notifications", role: Some("viewer"), query: &[LIMIT, CURSOR, ("type", "of this type"), ("read", "true or false")], answer: (200, List("Notification")), refusals: &[401, 422, 503], ..NONE },
     Operation { method: "get", path: "/api/v1/notifications/unread-count", id: "unread_count", tag: "notifications", summary: "How many of them are unread", role: Some("viewer"), answer: (200, Data("UnreadCount")), refusals: &[401, 422, 503], ..NONE },
 
+    Operation { method: "get", path: "/api/v1/socket/connections", id: "list_connections", tag: "sockets", summary: "Connections of this node", role: Some("admin"), query: &[LIMIT, CURSOR, ("namespace", "with a socket in it"), ("user_id", "of this user"), ("room", "in this room")], answer: (200, List("Connection")), refusals: &[401, 403, 422, 503], ..NONE },
+    Operation { method: "get", path: "/api/v1/socket/stats", id: "socket_stats", tag: "sockets", summary: "Figures of this node's connections", role: Some("admin"), answer: (200, Data("SocketStats")), refusals: &[401, 403, 422, 503], ..NONE },
+    Operation { method: "post", path: "/api/v1/socket/disconnect/{socket_id}", id: "disconnect_socket", tag: "sockets", summary: "Force a connection off, by its id or one of its sids", role: Some("admin"), headers: ONCE, body: Some("Disconnect"), answer: (200, Data("Disconnected")), refusals: &[401, 403, 404, 413, 415, 422, 503], ..NONE },
 
     Operation { method: "get", path: "/api/v1/actors", id: "list_actors", tag: "operations", summary: "What every actor did", role: Some("admin"), answer: (200, Data("Actors")), refusals: &[401, 403, 422], ..NONE },
     Operation { method: "get", path: "/health", id: "health", tag: "operations", summary: "Version, uptime, each part's state", answer: (200, Plain("Object")), ..NONE },
