@@ -15,24 +15,27 @@
 //! freely; when the rooms change, or a member came in, the next event waits until all rooms are
 //! done with what they have. Rooms live on the Broadcaster's thread: that is one turn of it.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+mod messages;
+mod seats;
+
+pub use messages::{Announce, Depart, Enter, Heard, Heed, Leave, Members, Place, Publish, Rooms};
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use actix::fut::{ActorFuture, ActorFutureExt, wrap_future};
-use actix::{Actor, ActorContext, AsyncContext, Handler, Message, Supervised};
-use uuid::Uuid;
+use actix::{Actor, ActorContext, AsyncContext, Handler, Supervised};
 
 use crate::consumer::{Follower, PAGE, backoff};
 use crate::model::envelope::{Delivery, Envelope, Ephemeral};
-use crate::model::event::Kind;
 use crate::model::record::{Entry, Seq};
 use crate::model::room::Channel;
 use crate::ports::{Record, Unavailable};
 use crate::room::{self, Room, Window};
-use crate::runtime::{Context, Ledger, Mailbox, Restart, Spec, Teller, supervise_here};
-use crate::subscriber::Subscriber;
+use crate::runtime::{Context, Ledger, Mailbox, Restart, Spec};
+use seats::Seats;
 
 /// Messages that wait for it: a herd of sockets that all enter at once.
 pub const CAPACITY: usize = 16_384;
@@ -53,7 +56,6 @@ const SWEEP: Duration = Duration::from_secs(60);
 
 pub struct Broadcaster {
     record: Arc<dyn Record>,
-    ledger: Ledger,
     follower: Follower,
     /// The last recorded event that all of its rooms were handed.
     handed: Seq,
@@ -66,9 +68,7 @@ pub struct Broadcaster {
     window: Arc<Window>,
     /// The rooms that were handed what is on its way; `None`: whatever comes has to wait for that.
     phase: Option<Vec<u64>>,
-    rooms: HashMap<Channel, Seat>,
-    next_number: u64,
-    members: HashMap<Uuid, Member>,
+    seats: Seats,
     heeding: Vec<Heed>,
     unheard: VecDeque<Arc<Entry>>,
     /// The Record shall be looked at, whatever was told.
@@ -88,84 +88,6 @@ struct Outgoing {
     handing: Option<(Delivery, Vec<Mailbox<Room>>)>,
 }
 
-/// A room in use.
-struct Seat {
-    number: u64,
-    room: Mailbox<Room>,
-    members: usize,
-}
-
-struct Member {
-    subscriber: Arc<Subscriber>,
-    channels: BTreeSet<Channel>,
-    /// Its line was closed when the last sweep came by.
-    suspect: bool,
-}
-
-// Messages
-
-/// This entry was committed. May come late, twice or not at all.
-#[derive(Clone, Message)]
-#[rtype(result = "()")]
-pub struct Announce(pub Arc<Entry>);
-
-/// Something momentary.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Publish(pub Ephemeral);
-
-/// The subscriber comes into the rooms. Gives the place from which on that holds: every recorded
-/// event after it reaches the subscriber, none up to it does.
-#[derive(Message)]
-#[rtype(result = "Seq")]
-pub struct Enter {
-    pub subscriber: Arc<Subscriber>,
-    pub channels: Vec<Channel>,
-}
-
-/// The subscription (by its key) leaves these rooms. Gives the place up to which it was in them.
-#[derive(Message)]
-#[rtype(result = "Seq")]
-pub struct Leave {
-    pub key: Uuid,
-    pub channels: Vec<Channel>,
-}
-
-/// The subscription ends: it leaves every room.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Depart {
-    pub key: Uuid,
-}
-
-/// Rooms in use and how many subscriptions each has.
-#[derive(Message)]
-#[rtype(result = "Vec<(Channel, usize)>")]
-pub struct Rooms;
-
-/// The `sid`s in a room.
-#[derive(Message)]
-#[rtype(result = "Vec<Arc<str>>")]
-pub struct Members(pub Channel);
-
-/// The place on the Record that was handed out last.
-#[derive(Message)]
-#[rtype(result = "Seq")]
-pub struct Place;
-
-/// From now on `who` is told of each recorded event of this kind, in order and at least once.
-#[derive(Clone, Message)]
-#[rtype(result = "()")]
-pub struct Heed {
-    pub kind: Kind,
-    pub who: Teller<Heard>,
-}
-
-/// News for who heeds.
-#[derive(Clone, Message)]
-#[rtype(result = "()")]
-pub struct Heard(pub Arc<Entry>);
-
 // Life
 
 impl Broadcaster {
@@ -177,9 +99,9 @@ impl Broadcaster {
 
     /// `head` is the end of the Record: what is older is for those who resume to read.
     pub fn new(record: Arc<dyn Record>, ledger: Ledger, head: Seq) -> Broadcaster {
+        let window: Arc<Window> = Arc::default();
         Broadcaster {
             record,
-            ledger,
             follower: Follower::new(head, AHEAD),
             handed: head,
             moments: VecDeque::new(),
@@ -187,11 +109,9 @@ impl Broadcaster {
             dropped: 0,
             outgoing: None,
             tick: 0,
-            window: Arc::default(),
+            seats: Seats::new(ledger, window.clone()),
+            window,
             phase: None,
-            rooms: HashMap::new(),
-            next_number: 0,
-            members: HashMap::new(),
             heeding: Vec::new(),
             unheard: VecDeque::new(),
             look: true,
@@ -215,7 +135,7 @@ impl Actor for Broadcaster {
             broadcaster.tend(ctx);
         });
         ctx.every(SWEEP, |broadcaster, ctx| {
-            broadcaster.sweep();
+            broadcaster.seats.sweep();
             broadcaster.tend(ctx);
         });
         ctx.spawn(Settled);
@@ -268,7 +188,9 @@ impl Handler<Enter> for Broadcaster {
     type Result = Seq;
 
     fn handle(&mut self, enter: Enter, ctx: &mut Context<Self>) -> Seq {
-        self.enter(enter.subscriber, enter.channels);
+        // It may be in rooms that have not come as far as those it enters.
+        self.phase = None;
+        self.seats.enter(enter.subscriber, enter.channels);
         let place = self.handed;
         self.tend(ctx);
         place
@@ -279,7 +201,7 @@ impl Handler<Leave> for Broadcaster {
     type Result = Seq;
 
     fn handle(&mut self, leave: Leave, ctx: &mut Context<Self>) -> Seq {
-        self.leave(leave.key, &leave.channels);
+        self.seats.leave(leave.key, &leave.channels);
         let place = self.handed;
         self.tend(ctx);
         place
@@ -290,7 +212,7 @@ impl Handler<Depart> for Broadcaster {
     type Result = ();
 
     fn handle(&mut self, depart: Depart, ctx: &mut Context<Self>) {
-        self.depart(depart.key);
+        self.seats.depart(depart.key);
         self.tend(ctx);
     }
 }
@@ -299,13 +221,7 @@ impl Handler<Rooms> for Broadcaster {
     type Result = Vec<(Channel, usize)>;
 
     fn handle(&mut self, _: Rooms, _: &mut Context<Self>) -> Self::Result {
-        let mut rooms: Vec<_> = self
-            .rooms
-            .iter()
-            .map(|(channel, seat)| (channel.clone(), seat.members))
-            .collect();
-        rooms.sort();
-        rooms
+        self.seats.rooms()
     }
 }
 
@@ -313,11 +229,7 @@ impl Handler<Members> for Broadcaster {
     type Result = Vec<Arc<str>>;
 
     fn handle(&mut self, Members(channel): Members, _: &mut Context<Self>) -> Self::Result {
-        self.members
-            .values()
-            .filter(|member| member.channels.contains(&channel))
-            .map(|member| member.subscriber.sid.clone())
-            .collect()
+        self.seats.members(&channel)
     }
 }
 
@@ -425,15 +337,10 @@ impl Broadcaster {
             Event::Recorded(entry) => (&entry.audience, None),
             Event::Moment(event) => (&event.audience, event.except.clone()),
         };
-        let mut seats: Vec<_> = audience
-            .iter()
-            .filter_map(|channel| self.rooms.get(channel))
-            .collect();
+        let seats = self.seats.of(audience);
         if seats.is_empty() {
             return true; // nobody is there
         }
-        seats.sort_by_key(|seat| seat.number);
-        seats.dedup_by_key(|seat| seat.number);
         let numbers: Vec<_> = seats.iter().map(|seat| seat.number).collect();
         let flying = self.window.flying();
         if flying > 0 && (self.phase.as_ref() != Some(&numbers) || flying + seats.len() > WINDOW) {
@@ -480,95 +387,6 @@ impl Broadcaster {
             }
             self.unheard.pop_front();
         }
-    }
-
-    // Members
-
-    fn enter(&mut self, subscriber: Arc<Subscriber>, channels: Vec<Channel>) {
-        // It may be in rooms that have not come as far as those it enters.
-        self.phase = None;
-        let member = self
-            .members
-            .entry(subscriber.key)
-            .or_insert_with(|| Member {
-                subscriber: subscriber.clone(),
-                channels: BTreeSet::new(),
-                suspect: false,
-            });
-        for channel in channels {
-            if !member.channels.insert(channel.clone()) {
-                continue;
-            }
-            let seat = self.rooms.entry(channel).or_insert_with(|| {
-                self.next_number += 1;
-                Seat {
-                    number: self.next_number,
-                    room: supervise_here(ROOM, &self.ledger, |_| Room::default()),
-                    members: 0,
-                }
-            });
-            seat.members += 1;
-            let join = room::Join {
-                subscriber: subscriber.clone(),
-                token: self.window.token(),
-            };
-            if let Err(rejected) = seat.room.tell(join) {
-                // Rather ended than deaf: it comes back.
-                tracing::error!(%rejected, "a room did not take a member");
-                subscriber.outbox().close(crate::session::Reason::Fault);
-            }
-        }
-    }
-
-    fn leave(&mut self, key: Uuid, channels: &[Channel]) {
-        let Some(member) = self.members.get_mut(&key) else {
-            return;
-        };
-        for channel in channels {
-            if !member.channels.remove(channel) {
-                continue;
-            }
-            let Some(seat) = self.rooms.get_mut(channel) else {
-                continue;
-            };
-            let token = self.window.token();
-            if let Err(rejected) = seat.room.tell(room::Leave { key, token }) {
-                tracing::error!(%rejected, "a room did not let a member go");
-            }
-            seat.members -= 1;
-            if seat.members == 0 {
-                // What was handed to it before is still dealt with; then it ends.
-                self.rooms.remove(channel);
-            }
-        }
-        if member.channels.is_empty() {
-            self.members.remove(&key);
-        }
-    }
-
-    fn depart(&mut self, key: Uuid) {
-        if let Some(member) = self.members.get(&key) {
-            let channels: Vec<_> = member.channels.iter().cloned().collect();
-            self.leave(key, &channels);
-        }
-    }
-
-    /// Those whose line is closed and whose departure was not told are let go all the same.
-    fn sweep(&mut self) {
-        let mut lost = Vec::new();
-        for (key, member) in &mut self.members {
-            if member.subscriber.outbox().closed().is_none() {
-                continue;
-            }
-            if member.suspect {
-                lost.push(*key);
-            }
-            member.suspect = true;
-        }
-        if !lost.is_empty() {
-            tracing::warn!(count = lost.len(), "subscriptions ended without a word");
-        }
-        lost.into_iter().for_each(|key| self.depart(key));
     }
 
     // The Record
@@ -628,13 +446,6 @@ impl Broadcaster {
         found || self.follower.missing().is_none()
     }
 }
-
-/// The capacity is above what the window lets through, so that a room is never full.
-const ROOM: Spec = Spec {
-    name: "Room",
-    capacity: 2 * WINDOW,
-    restart: Restart::Transient,
-};
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,168 @@
+//! Who is in which room, and the rooms themselves: one actor for each channel that somebody is in.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::WINDOW;
+use crate::model::room::Channel;
+use crate::room::{self, Room, Window};
+use crate::runtime::{Ledger, Mailbox, Restart, Spec, supervise_here};
+use crate::session::Reason;
+use crate::subscriber::Subscriber;
+
+/// The table of rooms and members. It is the Broadcaster's alone, so a room that is let go of and
+/// one that is entered cannot miss each other.
+pub struct Seats {
+    ledger: Ledger,
+    window: Arc<Window>,
+    rooms: HashMap<Channel, Seat>,
+    next_number: u64,
+    members: HashMap<Uuid, Member>,
+}
+
+/// A room in use.
+pub struct Seat {
+    /// Its own: a room that is made anew for the same channel has another.
+    pub number: u64,
+    pub room: Mailbox<Room>,
+    members: usize,
+}
+
+struct Member {
+    subscriber: Arc<Subscriber>,
+    channels: BTreeSet<Channel>,
+    /// Its line was closed when the last sweep came by.
+    suspect: bool,
+}
+
+/// The capacity is above what the window lets through, so that a room is never full.
+const ROOM: Spec = Spec {
+    name: "Room",
+    capacity: 2 * WINDOW,
+    restart: Restart::Transient,
+};
+
+impl Seats {
+    pub fn new(ledger: Ledger, window: Arc<Window>) -> Seats {
+        Seats {
+            ledger,
+            window,
+            rooms: HashMap::new(),
+            next_number: 0,
+            members: HashMap::new(),
+        }
+    }
+
+    /// The rooms in use among these channels, each once and by their numbers.
+    pub fn of(&self, audience: &[Channel]) -> Vec<&Seat> {
+        let mut seats: Vec<_> = audience
+            .iter()
+            .filter_map(|channel| self.rooms.get(channel))
+            .collect();
+        seats.sort_by_key(|seat| seat.number);
+        seats.dedup_by_key(|seat| seat.number);
+        seats
+    }
+
+    pub fn rooms(&self) -> Vec<(Channel, usize)> {
+        let count = |(channel, seat): (&Channel, &Seat)| (channel.clone(), seat.members);
+        let mut rooms: Vec<_> = self.rooms.iter().map(count).collect();
+        rooms.sort();
+        rooms
+    }
+
+    pub fn members(&self, channel: &Channel) -> Vec<Arc<str>> {
+        self.members
+            .values()
+            .filter(|member| member.channels.contains(channel))
+            .map(|member| member.subscriber.sid.clone())
+            .collect()
+    }
+
+    pub fn enter(&mut self, subscriber: Arc<Subscriber>, channels: Vec<Channel>) {
+        let member = self
+            .members
+            .entry(subscriber.key)
+            .or_insert_with(|| Member {
+                subscriber: subscriber.clone(),
+                channels: BTreeSet::new(),
+                suspect: false,
+            });
+        for channel in channels {
+            if !member.channels.insert(channel.clone()) {
+                continue;
+            }
+            let seat = self.rooms.entry(channel).or_insert_with(|| {
+                self.next_number += 1;
+                Seat {
+                    number: self.next_number,
+                    room: supervise_here(ROOM, &self.ledger, |_| Room::default()),
+                    members: 0,
+                }
+            });
+            seat.members += 1;
+            let join = room::Join {
+                subscriber: subscriber.clone(),
+                token: self.window.token(),
+            };
+            if let Err(rejected) = seat.room.tell(join) {
+                // Rather ended than deaf: it comes back.
+                tracing::error!(%rejected, "a room did not take a member");
+                subscriber.outbox().close(Reason::Fault);
+            }
+        }
+    }
+
+    pub fn leave(&mut self, key: Uuid, channels: &[Channel]) {
+        let Some(member) = self.members.get_mut(&key) else {
+            return;
+        };
+        for channel in channels {
+            if !member.channels.remove(channel) {
+                continue;
+            }
+            let Some(seat) = self.rooms.get_mut(channel) else {
+                continue;
+            };
+            let token = self.window.token();
+            if let Err(rejected) = seat.room.tell(room::Leave { key, token }) {
+                tracing::error!(%rejected, "a room did not let a member go");
+            }
+            seat.members -= 1;
+            if seat.members == 0 {
+                // What was handed to it before is still dealt with; then it ends.
+                self.rooms.remove(channel);
+            }
+        }
+        if member.channels.is_empty() {
+            self.members.remove(&key);
+        }
+    }
+
+    pub fn depart(&mut self, key: Uuid) {
+        if let Some(member) = self.members.get(&key) {
+            let channels: Vec<_> = member.channels.iter().cloned().collect();
+            self.leave(key, &channels);
+        }
+    }
+
+    /// Those whose line is closed and whose departure was not told are let go all the same.
+    pub fn sweep(&mut self) {
+        let mut lost = Vec::new();
+        for (key, member) in &mut self.members {
+            if member.subscriber.outbox().closed().is_none() {
+                continue;
+            }
+            if member.suspect {
+                lost.push(*key);
+            }
+            member.suspect = true;
+        }
+        if !lost.is_empty() {
+            tracing::warn!(count = lost.len(), "subscriptions ended without a word");
+        }
+        lost.into_iter().for_each(|key| self.depart(key));
+    }
+}
