@@ -28,7 +28,7 @@ use std::time::Duration;
 use actix::fut::{ActorFuture, ActorFutureExt, wrap_future};
 use actix::{Actor, ActorContext, AsyncContext, Handler, Supervised};
 
-use crate::consumer::{Follower, PAGE, backoff};
+use crate::consumer::{Follower, PAGE, PATIENCE, backoff};
 use crate::model::envelope::{Delivery, Envelope, Ephemeral};
 use crate::model::record::{Entry, Seq};
 use crate::model::room::Channel;
@@ -73,6 +73,8 @@ pub struct Broadcaster {
     unheard: VecDeque<Arc<Entry>>,
     /// The Record shall be looked at, whatever was told.
     look: bool,
+    /// The place at which a gap was noticed that is given time.
+    patient: Option<Seq>,
     reading: bool,
     failures: u32,
 }
@@ -115,6 +117,7 @@ impl Broadcaster {
             heeding: Vec::new(),
             unheard: VecDeque::new(),
             look: true,
+            patient: None,
             reading: false,
             failures: 0,
         }
@@ -127,6 +130,7 @@ impl Actor for Broadcaster {
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.reading = false;
         self.look = true;
+        self.patient = None;
         ctx.every(LOOK, |broadcaster, ctx| {
             if ctx.mailbox().is_none() {
                 return ctx.stop();
@@ -392,8 +396,14 @@ impl Broadcaster {
     // The Record
 
     fn read(&mut self, ctx: &mut Context<Self>) {
+        if self.reading {
+            return;
+        }
         let missing = self.follower.missing();
-        if self.reading || !(self.look || missing.is_some()) {
+        if !self.look {
+            if missing.is_some() && self.patient.is_none() {
+                self.wait_for_gap(ctx);
+            }
             return;
         }
         self.reading = true;
@@ -403,7 +413,7 @@ impl Broadcaster {
         let read = async move { record.after(after, limit).await };
         let read = wrap_future(read).map(
             move |read, broadcaster: &mut Self, ctx: &mut Context<Self>| {
-                let progress = broadcaster.take_in(read, limit);
+                let progress = broadcaster.take_in(read);
                 if progress {
                     broadcaster.failures = 0;
                     broadcaster.reading = false;
@@ -420,8 +430,18 @@ impl Broadcaster {
         ctx.spawn(read);
     }
 
+    /// Of changes that are committed together the tells come in any order: a gap is read only if
+    /// it has not begun to fill after a moment.
+    fn wait_for_gap(&mut self, ctx: &mut Context<Self>) {
+        self.patient = Some(self.follower.done());
+        ctx.after(PATIENCE, |broadcaster, ctx| {
+            broadcaster.look |= broadcaster.patient.take() == Some(broadcaster.follower.done());
+            broadcaster.tend(ctx);
+        });
+    }
+
     /// Whether the Record gave what it was asked for.
-    fn take_in(&mut self, read: Result<Vec<Arc<Entry>>, Unavailable>, limit: usize) -> bool {
+    fn take_in(&mut self, read: Result<Vec<Arc<Entry>>, Unavailable>) -> bool {
         let entries = match read {
             Ok(entries) => entries,
             Err(error) => {
@@ -438,7 +458,7 @@ impl Broadcaster {
             );
             self.follower.advance(first - 1);
         }
-        self.look |= entries.len() == limit;
+        self.look |= entries.len() >= PAGE;
         let found = !entries.is_empty();
         for entry in entries {
             self.follower.offer(entry);

@@ -31,6 +31,9 @@ pub const BATCH: usize = 500;
 const AHEAD: usize = 2048;
 /// How often the Record is looked at when nothing was told.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a gap may fill by itself before it is read: of changes that are committed together the
+/// tells come in any order.
+pub const PATIENCE: Duration = Duration::from_millis(2);
 /// Those who wait for a flush.
 const WAITERS: usize = 64;
 
@@ -72,6 +75,8 @@ pub struct Progress {
     astray: bool,
     /// The Record shall be looked at, whatever was told.
     look: bool,
+    /// The place at which a gap was noticed that is given time.
+    patient: Option<Seq>,
     busy: bool,
     failures: u32,
     waiters: Vec<(Seq, oneshot::Sender<bool>)>,
@@ -83,6 +88,7 @@ impl Default for Progress {
             follower: Follower::new(0, AHEAD),
             astray: true,
             look: true,
+            patient: None,
             busy: false,
             failures: 0,
             waiters: Vec::new(),
@@ -96,6 +102,8 @@ enum Step {
     Cursor,
     Write(Seq, usize),
     Read(Gap),
+    /// A gap was noticed; it is read if it is still there later.
+    Wait,
     Nothing,
 }
 
@@ -116,18 +124,28 @@ impl Progress {
         if run > 0 {
             return Step::Write(self.follower.done(), run);
         }
-        let look = std::mem::take(&mut self.look).then(|| Gap {
+        let page = Gap {
             after: self.follower.done(),
             limit: PAGE,
-        });
-        match self.follower.missing().or(look) {
-            Some(gap) => Step::Read(gap),
-            None => Step::Nothing,
+        };
+        let look = std::mem::take(&mut self.look);
+        match self.follower.missing() {
+            gap if look => Step::Read(gap.unwrap_or(page)),
+            Some(_) if self.patient.is_none() => {
+                self.patient = Some(self.follower.done());
+                Step::Wait
+            }
+            _ => Step::Nothing,
         }
     }
 
+    /// The time that a gap was given is over.
+    fn lose_patience(&mut self) {
+        self.look |= self.patient.take() == Some(self.follower.done());
+    }
+
     /// Whether there is something to go on with.
-    fn take_in(&mut self, gap: Gap, entries: Vec<Arc<Entry>>) -> Result<(), Unavailable> {
+    fn take_in(&mut self, entries: Vec<Arc<Entry>>) -> Result<(), Unavailable> {
         if let Some(first) = self.follower.lost_before(&entries) {
             // Retention keeps what a consumer still needs. Nothing is written rather than a hole.
             let after = self.follower.done();
@@ -135,7 +153,7 @@ impl Progress {
                 "the Record has no entry between {after} and {first}"
             )));
         }
-        self.look |= entries.len() == gap.limit;
+        self.look |= entries.len() >= PAGE;
         let nothing = entries.is_empty();
         for entry in entries {
             self.follower.offer(entry);
@@ -175,6 +193,7 @@ pub fn start<A: Consumer>(actor: &mut A, ctx: &mut Context<A>) {
     progress.busy = false;
     progress.astray = true;
     progress.look = true;
+    progress.patient = None;
     ctx.every(LOOK, |actor, ctx| {
         if ctx.mailbox().is_none() {
             return ctx.stop();
@@ -212,6 +231,12 @@ fn go_on<A: Consumer>(actor: &mut A, ctx: &mut Context<A>) {
     let step = actor.progress().next();
     match step {
         Step::Nothing => {}
+        Step::Wait => {
+            ctx.after(PATIENCE, |actor, ctx| {
+                actor.progress().lose_patience();
+                go_on(actor, ctx);
+            });
+        }
         Step::Cursor => {
             let work = actor.cursor();
             run(actor, ctx, "read the cursor", work, |actor, cursor| {
@@ -228,7 +253,7 @@ fn go_on<A: Consumer>(actor: &mut A, ctx: &mut Context<A>) {
                 ctx,
                 "read the Record",
                 work,
-                move |actor, entries| actor.progress().take_in(gap, entries),
+                move |actor, entries| actor.progress().take_in(entries),
             );
         }
         Step::Write(after, most) => {

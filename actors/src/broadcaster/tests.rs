@@ -197,8 +197,21 @@ fn a_lost_tell_delays_an_event_by_a_second_at_most() {
         assert_eq!(client.seqs(), [1]);
         world.record.grow();
         world.change(&[all()]);
+        world.clock.wind(PATIENCE).await;
         settle().await;
         assert_eq!(client.seqs(), [1, 2, 3], "a gap is read at once");
+        let reads = world.record.faults.calls();
+        let late = world.record.grow();
+        world.change(&[all()]);
+        settle().await;
+        world.tell(&late);
+        world.clock.wind(2 * PATIENCE).await;
+        assert_eq!(client.seqs(), [1, 2, 3, 4, 5]);
+        assert_eq!(
+            world.record.faults.calls(),
+            reads,
+            "told in another order, nothing is read"
+        );
     });
 }
 
