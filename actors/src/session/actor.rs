@@ -21,17 +21,17 @@ use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext, Handler, Message, Supervised};
 use futures_util::task::noop_waker_ref;
 
-use super::application::{Arguments, Connection, Protocol, Welcome};
+use super::application::{Connection, Protocol, Welcome};
 use super::engine::{Counted, Engine};
 use super::heartbeat::{Beat, Heartbeat};
 use super::line::{Carrier, Line};
 use super::reason::Reason;
-use super::space::{self, Answer, Command, Outcome, Space};
+use super::space::{self, Outcome, Space};
 use super::transport::parting;
 use crate::runtime::{Context, Restart, Sleep, Spec, supervise_here};
 use crate::wire::engineio::Packet;
-use crate::wire::socketio::{self, Limits, Payload, Reassembler};
-use crate::wire::{Frame, plain, sse};
+use crate::wire::socketio::{Limits, Reassembler};
+use crate::wire::{Frame, sse};
 
 /// What waits in a session's mailbox: a transport tells the next thing when the last one was taken, so one
 /// WebSocket, one POST and one probing WebSocket are all there can be.
@@ -40,15 +40,15 @@ const CAPACITY: usize = 8;
 // State
 
 pub struct Session {
-    engine: Engine,
-    line: Arc<Line>,
-    reassembler: Reassembler,
-    heartbeat: Heartbeat,
-    spaces: Vec<Space>,
+    pub(super) engine: Engine,
+    pub(super) line: Arc<Line>,
+    pub(super) reassembler: Reassembler,
+    pub(super) heartbeat: Heartbeat,
+    pub(super) spaces: Vec<Space>,
     /// Since when the client is in no namespace.
     lonely_since: Option<Duration>,
     /// When the attachments of the packet in hand are overdue.
-    attachments_until: Option<Duration>,
+    pub(super) attachments_until: Option<Duration>,
     stall: Stall,
     timer: Option<(Duration, Sleep)>,
     opened: bool,
@@ -258,11 +258,13 @@ impl ActorFuture<Session> for Room {
 
 impl Session {
     fn has_room(&self) -> bool {
-        let most = self.engine.config().max_pending;
-        self.spaces.iter().all(|space| space.waiting() < most)
+        let config = self.engine.config();
+        let bytes: usize = self.spaces.iter().map(Space::waiting_bytes).sum();
+        let has_places = |space: &Space| space.waiting() < config.max_pending;
+        bytes < config.max_payload && self.spaces.iter().all(has_places)
     }
 
-    fn fail(&self, reason: Reason, why: &dyn std::fmt::Display) {
+    pub(super) fn fail(&self, reason: Reason, why: &dyn std::fmt::Display) {
         tracing::debug!(connection = &*self.line.id, %reason, %why, "closing a connection");
         self.line.close(reason);
     }
@@ -365,6 +367,8 @@ impl Session {
     fn look_for_a_stall(&mut self, now: Duration) {
         let limit = self.engine.config().stall_timeout;
         let (queued, drained) = self.line.outbox.progress();
+        // A ping alone is the heartbeat's business.
+        let queued = queued.saturating_sub(Frame::text("2").wire_len());
         if queued == 0 || drained != self.stall.drained {
             self.stall.since = None;
         }
@@ -376,147 +380,5 @@ impl Session {
         }
         self.stall.drained = drained;
         self.stall.look_at = now + (limit / 4).max(Duration::from_millis(10));
-    }
-
-    fn take(&mut self, packet: Packet) {
-        match packet {
-            Packet::Pong(_) => {
-                self.heartbeat.pong(self.line.clock.monotonic());
-                self.line.set_deadline(self.heartbeat.deadline());
-            }
-            Packet::Close => self.line.close(Reason::ClientClosed),
-            Packet::Noop => {}
-            Packet::Message(text) => match self.line.protocol {
-                Protocol::SocketIo => {
-                    let taken = self.reassembler.text(&text);
-                    self.reassembled(taken);
-                }
-                Protocol::EngineIo => match serde_json::value::to_raw_value(&*text) {
-                    Ok(text) => self.bare_message(Arguments {
-                        args: vec![text],
-                        attachments: Vec::new(),
-                    }),
-                    Err(error) => self.fail(Reason::Fault, &error),
-                },
-                Protocol::Plain => self.plain_request(&text),
-                Protocol::Sse => {}
-            },
-            Packet::Binary(bytes) => match self.line.protocol {
-                Protocol::SocketIo => {
-                    let taken = self.reassembler.binary(bytes);
-                    self.reassembled(taken);
-                }
-                Protocol::EngineIo => self.bare_message(Arguments {
-                    args: Vec::new(),
-                    attachments: vec![bytes],
-                }),
-                Protocol::Plain | Protocol::Sse => {
-                    self.fail(Reason::Unsupported, &"a binary message")
-                }
-            },
-            Packet::Open(_) | Packet::Ping(_) | Packet::Upgrade => {
-                self.fail(Reason::ProtocolError, &"a packet that only a server sends")
-            }
-        }
-    }
-
-    fn reassembled(&mut self, taken: Result<Option<socketio::Packet>, socketio::Error>) {
-        match taken {
-            Ok(Some(packet)) => {
-                self.attachments_until = None;
-                self.take_packet(packet);
-            }
-            Ok(None) => {
-                if self.attachments_until.is_none() {
-                    let limit = self.engine.config().attachment_timeout;
-                    self.attachments_until = Some(self.line.clock.monotonic() + limit);
-                }
-            }
-            Err(error) => self.fail(Reason::ProtocolError, &error),
-        }
-    }
-
-    fn take_packet(&mut self, packet: socketio::Packet) {
-        let most = self.engine.config().max_namespaces;
-        let spaces = self.spaces.len();
-        let space = self
-            .spaces
-            .iter_mut()
-            .find(|space| space.is_named(packet.namespace()));
-        match (packet, space) {
-            (socketio::Packet::Connect { auth, .. }, Some(space)) if !space.is_open() => {
-                space.push(Command::Connect(auth));
-            }
-            (socketio::Packet::Connect { namespace, auth }, None) => {
-                if spaces < most {
-                    self.spaces.push(Space::asked_for(&namespace, auth));
-                } else {
-                    let refusal = socketio::connect_error(&namespace, "Too many namespaces", None);
-                    let _ = self.line.outbox.push(refusal);
-                }
-            }
-            (
-                socketio::Packet::Event {
-                    id, name, payload, ..
-                },
-                Some(space),
-            ) if space.is_open() => {
-                space.push(Command::Event {
-                    name,
-                    arguments: arguments(payload),
-                    answer: id.map_or(Answer::None, Answer::Ack),
-                });
-            }
-            (
-                socketio::Packet::Ack {
-                    namespace,
-                    id,
-                    payload,
-                },
-                Some(_),
-            ) => self.line.asks.answered(&namespace, id, arguments(payload)),
-            (socketio::Packet::Disconnect { .. }, Some(space)) if space.is_open() => {
-                space.push(Command::Leave);
-            }
-            (packet, _) => self.fail(
-                Reason::ProtocolError,
-                &format_args!("out of place in {:?}", packet.namespace()),
-            ),
-        }
-    }
-
-    fn plain_request(&mut self, text: &str) {
-        match plain::Request::decode(text, self.engine.config().max_payload) {
-            Ok(request) => self.only_space(Command::Event {
-                name: request.kind,
-                arguments: Arguments {
-                    args: vec![request.body],
-                    attachments: Vec::new(),
-                },
-                answer: Answer::Plain(request.id),
-            }),
-            Err(error) => self.fail(Reason::ProtocolError, &error),
-        }
-    }
-
-    fn bare_message(&mut self, arguments: Arguments) {
-        self.only_space(Command::Event {
-            name: "message".to_owned(),
-            arguments,
-            answer: Answer::Messages,
-        });
-    }
-
-    fn only_space(&mut self, command: Command) {
-        if let Some(space) = self.spaces.first_mut() {
-            space.push(command);
-        }
-    }
-}
-
-fn arguments(payload: Payload) -> Arguments {
-    Arguments {
-        args: payload.args,
-        attachments: payload.attachments,
     }
 }

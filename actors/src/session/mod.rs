@@ -13,6 +13,7 @@
 //! engine.rs       the whole: settings, counts, closing everything
 //! listener.rs     the server: HTTP with the WebSockets in front of it
 //! actor.rs        the session of one connection, an actor
+//! input.rs        what it makes of what the client says
 //! space.rs        one namespace of it: let in, greeted, served in order, left
 //! heartbeat.rs    when to ping, when to give up
 //! line.rs         what of a connection outlives its transport
@@ -26,6 +27,7 @@ pub mod ask;
 mod directory;
 pub mod engine;
 mod heartbeat;
+mod input;
 mod line;
 pub mod listener;
 pub mod outbox;

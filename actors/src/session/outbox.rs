@@ -168,6 +168,17 @@ impl Outbox {
         }
     }
 
+    /// Waits until it is closed.
+    pub async fn closing(&self) -> Reason {
+        loop {
+            let told = self.0.room.notified();
+            if let Some(reason) = self.closed() {
+                return reason;
+            }
+            told.await;
+        }
+    }
+
     /// For the session: why it is closed, once it is.
     pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Reason> {
         self.0.session.register(cx.waker());

@@ -23,6 +23,8 @@ pub(super) struct Space {
     socket: Option<Socket>,
     work: Option<Work>,
     queue: VecDeque<Command>,
+    /// Of the arguments in the queue.
+    bytes: usize,
 }
 
 enum Work {
@@ -39,6 +41,17 @@ pub(super) enum Command {
         answer: Answer,
     },
     Leave,
+}
+
+impl Command {
+    fn bytes(&self) -> usize {
+        let Command::Event { arguments, .. } = self else {
+            return 0;
+        };
+        let args = arguments.args.iter().map(|arg| arg.get().len());
+        args.chain(arguments.attachments.iter().map(bytes::Bytes::len))
+            .sum()
+    }
 }
 
 /// How the client wants to be answered.
@@ -65,6 +78,7 @@ impl Space {
             socket: None,
             work: None,
             queue: VecDeque::from([Command::Connect(auth)]),
+            bytes: 0,
         }
     }
 
@@ -76,6 +90,7 @@ impl Space {
             namespace,
             work: None,
             queue: VecDeque::new(),
+            bytes: 0,
         }
     }
 
@@ -97,6 +112,11 @@ impl Space {
         self.queue.len()
     }
 
+    /// Bytes of what those carry.
+    pub fn waiting_bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether the client, by what it has said so far, is in here.
     pub fn is_open(&self) -> bool {
         let last = self.queue.iter().rev().find_map(|command| match command {
@@ -108,6 +128,7 @@ impl Space {
     }
 
     pub fn push(&mut self, command: Command) {
+        self.bytes += command.bytes();
         self.queue.push_back(command);
     }
 
@@ -143,7 +164,10 @@ impl Space {
             match self.queue.pop_front() {
                 None if self.socket.is_none() => return Outcome::Gone,
                 None => return Outcome::Waits,
-                Some(command) => self.begin(command, engine, line),
+                Some(command) => {
+                    self.bytes -= command.bytes();
+                    self.begin(command, engine, line);
+                }
             }
         }
     }
@@ -153,6 +177,7 @@ impl Space {
     pub fn end(&mut self, engine: &Engine, reason: Reason) {
         self.work = None;
         self.queue.clear();
+        self.bytes = 0;
         if let Some(socket) = self.socket.take() {
             engine.application().disconnected(socket, reason);
         }

@@ -439,6 +439,53 @@ async fn a_client_that_sends_more_than_is_handled_is_not_read_until_there_is_roo
 }
 
 #[actix_rt::test]
+async fn what_waits_to_be_handled_is_bounded_in_bytes_as_well() {
+    let server = Server::with(|config| config.max_payload = 100_000).await;
+    let mut ws = Ws::socketio(&server).await;
+    let padding = "x".repeat(90_000);
+    let sent = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = std::sync::Arc::clone(&sent);
+    let flood = actix_rt::spawn(async move {
+        for _ in 0..500 {
+            ws.send(&format!(r#"42["wait","{padding}"]"#)).await;
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    // Fewer than the places for commands, and than forty-five megabytes.
+    let mut before = usize::MAX;
+    while before != sent.load(Ordering::SeqCst) {
+        before = sent.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(before < 400, "{before} were taken");
+    // Its end cannot reach us past what is not read.
+    server.engine.close_all(Reason::Forced).await;
+    server.finish().await;
+    flood.abort();
+}
+
+#[actix_rt::test]
+async fn a_client_that_is_not_read_and_hangs_up_is_noticed_all_the_same() {
+    let server = Server::with(|config| config.max_pending = 1).await;
+    let mut ws = Ws::socketio(&server).await;
+    for _ in 0..100 {
+        ws.send(r#"42["wait"]"#).await;
+    }
+    while server.echo.counts.waiting.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(ws);
+    let since = Instant::now();
+    assert_eq!(server.echo.closed().await, Reason::ClientClosed);
+    assert!(
+        since.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        since.elapsed()
+    );
+    server.finish().await;
+}
+
+#[actix_rt::test]
 async fn what_is_in_hand_when_the_client_goes_is_dropped_before_the_socket_is_gone() {
     let server = Server::start().await;
     let mut ws = Ws::socketio(&server).await;

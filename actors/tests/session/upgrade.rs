@@ -143,3 +143,18 @@ async fn a_second_websocket_is_closed_and_the_first_goes_on() {
     assert_eq!(server.echo.closed().await, Reason::ClientClosed);
     server.finish().await;
 }
+
+#[actix_rt::test]
+async fn a_line_that_is_closed_takes_the_websocket_that_probes_it_along() {
+    let server = Server::start().await;
+    let path = polling_socketio(&server).await;
+    let mut ws = probed(&server, &path).await;
+    server
+        .echo
+        .connected()
+        .await
+        .connection
+        .close(Reason::ServerRestart);
+    ws.is_closed_with(1012, "server_restart").await;
+    server.finish().await;
+}

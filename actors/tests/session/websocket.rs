@@ -174,3 +174,18 @@ async fn pings_without_end_from_a_client_that_reads_nothing_do_not_pile_up() {
     assert_eq!(server.echo.closed().await, Reason::SlowConsumer);
     server.finish().await;
 }
+
+#[actix_rt::test]
+async fn a_client_that_goes_on_sending_nonsense_still_hears_why_it_is_closed() {
+    let server = Server::start().await;
+    for _ in 0..5 {
+        let mut ws = Ws::open(&server, ENGINE_IO).await;
+        ws.text().await;
+        let nonsense = vec![0xff; 300_000];
+        tokio::io::AsyncWriteExt::write_all(ws.0.get_mut(), &nonsense)
+            .await
+            .unwrap();
+        ws.is_closed_with(4009, "protocol_error").await;
+    }
+    server.finish().await;
+}

@@ -5,19 +5,20 @@
 //! read and takes none of it for the stall time is a slow consumer; whoever is told to go has half a second
 //! to take the last word, and is then cut off.
 
-use std::collections::VecDeque;
 use std::future::Future;
-use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use actix_rt::net::TcpStream;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::io::AsyncWrite;
+use tokio::io::Interest;
 use tokio_util::io::poll_read_buf;
 
+use super::outgoing::{Outgoing, SLICES};
 use super::parting::GOODBYE;
 use super::socket;
 use super::websocket::{self, Heard, Inbound};
@@ -33,10 +34,10 @@ use crate::wire::engineio::{PROBE, Packet};
 
 /// Bytes taken from the outbox at once; what is above stays there, where the bound sees it.
 const CHUNK: usize = 64 * 1024;
-/// Slices of one write.
-const SLICES: usize = 64;
 /// Packets handed to the session at once.
 const BATCH: usize = 32;
+/// How often a client that is not read is looked after.
+const HANG_UP: Duration = Duration::from_secs(1);
 /// Room made for one read.
 const READ: usize = 4 * 1024;
 
@@ -50,15 +51,19 @@ pub(super) struct Duplex {
     phase: Phase,
     /// The session is taking what was read.
     taking: Option<BoxFuture<'static, Result<(), AskError>>>,
+    /// When it has been doing so for a while: time to see whether the client is still there.
+    paused: Option<Sleep>,
     /// When nothing more can be written: until when something must be.
     stalled: Option<Sleep>,
     scratch: Vec<Frame>,
+    /// What comes in cannot be understood any more, and is thrown away.
+    deaf: bool,
     _counted: Counted,
 }
 
 enum Phase {
-    /// Tries to take a polling line over.
-    Probing(Sleep),
+    /// Tries to take a polling line over, for so long or until that is closed.
+    Probing(Sleep, BoxFuture<'static, Reason>),
     Open,
     /// The connection is over; says goodbye until the time is up.
     Leaving {
@@ -100,8 +105,10 @@ impl Duplex {
             line,
             phase: Phase::Open,
             taking: None,
+            paused: None,
             stalled: None,
             scratch: Vec::new(),
+            deaf: false,
             _counted: engine.count_transport(),
         }
     }
@@ -109,7 +116,9 @@ impl Duplex {
     /// Begins as a guest on a line that is still polled.
     pub fn probing(mut self) -> Self {
         let limit = self.engine.config().upgrade_timeout;
-        self.phase = Phase::Probing(self.line.clock.sleep(limit));
+        let outbox = self.line.outbox.clone();
+        let closing = async move { outbox.closing().await };
+        self.phase = Phase::Probing(self.line.clock.sleep(limit), Box::pin(closing));
         self
     }
 
@@ -146,7 +155,7 @@ impl Duplex {
 
     fn drain(&mut self, cx: &mut Context<'_>) -> Step {
         match &mut self.phase {
-            Phase::Probing(_) => Step::Waits,
+            Phase::Probing(..) => Step::Waits,
             Phase::Open if self.outgoing.is_empty() => {
                 match ready_or_waits(self.line.outbox.poll_drain(cx, &mut self.scratch, CHUNK)) {
                     None => Step::Waits,
@@ -217,9 +226,10 @@ impl Duplex {
     fn read(&mut self, cx: &mut Context<'_>) -> Step {
         if let Some(taking) = &mut self.taking {
             match taking.as_mut().poll(cx) {
-                Poll::Pending => return Step::Waits,
+                Poll::Pending => return self.look_for_a_hang_up(cx),
                 Poll::Ready(taken) => {
                     self.taking = None;
+                    self.paused = None;
                     // A session that is gone has closed the outbox. That its mailbox is full cannot be.
                     if taken.is_err() {
                         self.line.close(Reason::Fault);
@@ -242,10 +252,32 @@ impl Duplex {
         step
     }
 
+    /// While the session has no room nothing is read, so the end of the stream is not either.
+    fn look_for_a_hang_up(&mut self, cx: &mut Context<'_>) -> Step {
+        let Some(io) = &self.io else {
+            return Step::Over;
+        };
+        let clock = &self.line.clock;
+        let paused = self.paused.get_or_insert_with(|| clock.sleep(HANG_UP));
+        if Pin::new(paused).poll(cx).is_pending() {
+            return Step::Waits;
+        }
+        self.paused = None;
+        match io.ready(Interest::READABLE).now_or_never() {
+            Some(Ok(ready)) if ready.is_read_closed() => Step::Over,
+            Some(Err(_)) => Step::Over,
+            _ => Step::Moved,
+        }
+    }
+
     fn read_into(&mut self, packets: &mut Vec<Packet>, cx: &mut Context<'_>) -> Step {
         let mut moved = Step::Waits;
         loop {
-            loop {
+            if self.deaf {
+                // Read all the same: a socket closed over unread bytes resets, and takes our last word along.
+                self.inbound.buffer.clear();
+            }
+            while !self.deaf {
                 if packets.len() >= BATCH || self.outgoing.owes_control {
                     return Step::Moved;
                 }
@@ -257,7 +289,10 @@ impl Duplex {
                             return Step::Over;
                         }
                     }
-                    Err(broken) => return self.broken(&broken),
+                    Err(broken) => {
+                        self.deaf = true;
+                        return self.broken(&broken);
+                    }
                 }
             }
             if !packets.is_empty() {
@@ -300,7 +335,7 @@ impl Duplex {
             }
             Heard::Pong => {}
             Heard::Close(code) => {
-                if matches!(self.phase, Phase::Probing(_)) {
+                if matches!(self.phase, Phase::Probing(..)) {
                     self.line.gate.forsaken();
                 } else {
                     self.line.close(Reason::ClientClosed);
@@ -327,7 +362,7 @@ impl Duplex {
             _ => return Step::Moved,
         };
         match packet {
-            Ok(packet) if matches!(self.phase, Phase::Probing(_)) => self.probe(&packet),
+            Ok(packet) if matches!(self.phase, Phase::Probing(..)) => self.probe(&packet),
             Ok(packet) => packets.push(packet),
             Err(why) => return self.broken(&why),
         }
@@ -353,11 +388,10 @@ impl Duplex {
     fn broken(&mut self, why: &dyn std::fmt::Display) -> Step {
         tracing::debug!(connection = &*self.line.id, %why, "broken WebSocket input");
         match self.phase {
-            Phase::Probing(_) => self.forsake(),
+            Phase::Probing(..) => self.forsake(),
             Phase::Open => {
                 self.line.close(Reason::ProtocolError);
-                // What follows cannot be told apart any more, so nothing is waited for.
-                self.leave(Reason::ProtocolError, false, true);
+                self.leave(Reason::ProtocolError, false, false);
             }
             Phase::Leaving { .. } => return Step::Over,
         }
@@ -366,7 +400,12 @@ impl Duplex {
 
     fn look_at_the_clock(&mut self, cx: &mut Context<'_>) -> Step {
         match &mut self.phase {
-            Phase::Probing(until) => {
+            Phase::Probing(until, closing) => {
+                if let Poll::Ready(reason) = closing.as_mut().poll(cx) {
+                    self.leave(reason, true, false);
+                    self.say_goodbye(reason);
+                    return Step::Moved;
+                }
                 if Pin::new(until).poll(cx).is_ready() {
                     self.forsake();
                     return Step::Moved;
@@ -403,7 +442,7 @@ impl Duplex {
     /// Lets go of the socket, and of the line if it was carried here.
     fn end(&mut self) {
         match self.phase {
-            Phase::Probing(_) => self.line.gate.forsaken(),
+            Phase::Probing(..) => self.line.gate.forsaken(),
             Phase::Open => self.line.close(Reason::ClientClosed),
             Phase::Leaving { .. } => {}
         }
@@ -457,68 +496,6 @@ impl Drop for Duplex {
         if self.io.is_some() {
             self.end();
         }
-    }
-}
-
-/// What is on its way into the socket.
-#[derive(Default)]
-struct Outgoing {
-    queue: VecDeque<Bytes>,
-    /// The first of the queue has been written in part.
-    begun: bool,
-    owes_control: bool,
-}
-
-impl Outgoing {
-    fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
-    fn push(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.queue.push_back(bytes);
-        }
-    }
-
-    fn push_control(&mut self, bytes: Bytes) {
-        self.push(bytes);
-        self.owes_control = true;
-    }
-
-    /// A frame of which the client has a part must be ended; the rest it will not read.
-    fn keep_only_what_is_begun(&mut self) {
-        self.queue.truncate(usize::from(self.begun));
-        self.owes_control = false;
-    }
-
-    /// Writes as much as the socket takes at once.
-    fn poll_write(
-        &mut self,
-        io: Pin<&mut TcpStream>,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let filled = self.queue.len().min(SLICES);
-        for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
-            *slice = IoSlice::new(bytes);
-        }
-        let mut written = ready!(io.poll_write_vectored(cx, &slices[..filled]))?;
-        if written == 0 {
-            return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
-        }
-        while let Some(first) = self.queue.front_mut() {
-            if written < first.len() {
-                first.advance(written);
-                self.begun |= written > 0;
-                return Poll::Ready(Ok(()));
-            }
-            written -= first.len();
-            self.queue.pop_front();
-            self.begun = false;
-        }
-        self.queue = VecDeque::new();
-        self.owes_control = false;
-        Poll::Ready(Ok(()))
     }
 }
 

@@ -6,6 +6,7 @@
 //! upgrade.rs    WebSocket requests, taken in front of the HTTP application
 //! websocket.rs  WebSocket frames from bytes and to bytes
 //! duplex.rs     one WebSocket: reads and writes on one task
+//! outgoing.rs   what is on its way into its socket
 //! gate.rs       who may poll, and what a poll is told besides what waits
 //! polling.rs    HTTP long polling
 //! events.rs     Server-Sent Events
@@ -16,6 +17,7 @@ pub(super) mod duplex;
 pub(super) mod events;
 pub(super) mod gate;
 pub(super) mod http;
+mod outgoing;
 pub(super) mod parting;
 pub(super) mod polling;
 pub(super) mod socket;

@@ -1,0 +1,76 @@
+//! What is on its way into a WebSocket's socket: whole frames, written together.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use actix_rt::net::TcpStream;
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
+
+/// Slices of one write.
+pub(super) const SLICES: usize = 64;
+
+/// What is on its way into the socket.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    pub queue: VecDeque<Bytes>,
+    /// The first of the queue has been written in part.
+    begun: bool,
+    /// A control frame is among it: an answer that the client can ask for without end.
+    pub owes_control: bool,
+}
+
+impl Outgoing {
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub fn push(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.queue.push_back(bytes);
+        }
+    }
+
+    pub fn push_control(&mut self, bytes: Bytes) {
+        self.push(bytes);
+        self.owes_control = true;
+    }
+
+    /// A frame of which the client has a part must be ended; the rest it will not read.
+    pub fn keep_only_what_is_begun(&mut self) {
+        self.queue.truncate(usize::from(self.begun));
+        self.owes_control = false;
+    }
+
+    /// Writes as much as the socket takes at once.
+    pub fn poll_write(
+        &mut self,
+        io: Pin<&mut TcpStream>,
+        cx: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let filled = self.queue.len().min(SLICES);
+        for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
+            *slice = IoSlice::new(bytes);
+        }
+        let mut written = ready!(io.poll_write_vectored(cx, &slices[..filled]))?;
+        if written == 0 {
+            return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+        }
+        while let Some(first) = self.queue.front_mut() {
+            if written < first.len() {
+                first.advance(written);
+                self.begun |= written > 0;
+                return Poll::Ready(Ok(()));
+            }
+            written -= first.len();
+            self.queue.pop_front();
+            self.begun = false;
+        }
+        self.queue = VecDeque::new();
+        self.owes_control = false;
+        Poll::Ready(Ok(()))
+    }
+}
