@@ -8,6 +8,7 @@
 //! what is beyond is read from the Record when its turn comes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, Handler, ResponseActFuture, Supervised};
 
@@ -15,6 +16,9 @@ use crate::consumer::{self, Consumer, Flush, Progress, Told, Work};
 use crate::model::record::{Entry, Seq};
 use crate::ports::{ActivitySink, Record};
 use crate::runtime::{Context, Restart, Spec};
+
+/// How long a row may wait for others to be written with.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 // State
 
@@ -94,6 +98,10 @@ impl Consumer for ActivityLogger {
     }
 
     fn written(&mut self, (): ()) {}
+
+    fn patience(&self, _: &[Arc<Entry>]) -> Duration {
+        PATIENCE
+    }
 }
 
 #[cfg(test)]

@@ -25,8 +25,8 @@ use crate::model::record::{Entry, Seq};
 use crate::ports::{Record, Unavailable};
 use crate::runtime::Context;
 
-/// Entries written at once.
-pub const BATCH: usize = 500;
+/// Entries written at once: a whole page, so that whoever catches up never waits for more.
+pub const BATCH: usize = PAGE;
 /// Told entries kept while they cannot be written; more are read from the Record again.
 const AHEAD: usize = 2048;
 /// How often the Record is looked at when nothing was told.
@@ -66,6 +66,10 @@ pub trait Consumer: Actor<Context = Context<Self>> {
     fn write(&self, after: Seq, batch: Vec<Arc<Entry>>) -> Work<(Seq, Self::Written)>;
 
     fn written(&mut self, written: Self::Written);
+
+    /// How long this batch, which is not full, may wait for more. A write of its own for each entry
+    /// would stand in the way of the next change: on SQLite they share one writer.
+    fn patience(&self, batch: &[Arc<Entry>]) -> Duration;
 }
 
 /// How far a consumer has come, and what it is at.
@@ -78,6 +82,8 @@ pub struct Progress {
     /// The place at which a gap was noticed that is given time.
     patient: Option<Seq>,
     busy: bool,
+    /// Until when what is there waits for more; on the clock's own scale.
+    due: Option<Duration>,
     failures: u32,
     waiters: Vec<(Seq, oneshot::Sender<bool>)>,
 }
@@ -90,6 +96,7 @@ impl Default for Progress {
             look: true,
             patient: None,
             busy: false,
+            due: None,
             failures: 0,
             waiters: Vec::new(),
         }
@@ -105,6 +112,15 @@ enum Step {
     /// A gap was noticed; it is read if it is still there later.
     Wait,
     Nothing,
+}
+
+/// Whether a batch waits for more.
+#[derive(Debug, PartialEq)]
+enum Hold {
+    No,
+    /// As before: its time is being watched.
+    Still,
+    For(Duration),
 }
 
 impl Progress {
@@ -142,6 +158,24 @@ impl Progress {
     /// The time that a gap was given is over.
     fn lose_patience(&mut self) {
         self.look |= self.patient.take() == Some(self.follower.done());
+    }
+
+    /// Whether a batch of `run` entries that may wait for `patience` is written at `now`. What
+    /// somebody flushes does not wait.
+    fn hold(&mut self, run: usize, patience: Duration, now: Duration) -> Hold {
+        let due = now + patience;
+        let hold = match self.due {
+            _ if run >= BATCH || patience.is_zero() || !self.waiters.is_empty() => Hold::No,
+            Some(earlier) if earlier <= now => Hold::No,
+            Some(earlier) if earlier <= due => Hold::Still,
+            _ => Hold::For(patience),
+        };
+        match hold {
+            Hold::No => self.due = None,
+            Hold::Still => {}
+            Hold::For(_) => self.due = Some(due),
+        }
+        hold
     }
 
     /// Whether there is something to go on with.
@@ -191,6 +225,7 @@ impl Progress {
 pub fn start<A: Consumer>(actor: &mut A, ctx: &mut Context<A>) {
     let progress = actor.progress();
     progress.busy = false;
+    progress.due = None;
     progress.astray = true;
     progress.look = true;
     progress.patient = None;
@@ -258,6 +293,18 @@ fn go_on<A: Consumer>(actor: &mut A, ctx: &mut Context<A>) {
         }
         Step::Write(after, most) => {
             let batch = actor.progress().follower.run(most);
+            let (patience, now) = (actor.patience(&batch), ctx.clock().monotonic());
+            // Whoever is behind has nothing to wait for.
+            let behind = actor.progress().follower.behind() > most as u64;
+            let patience = if behind { Duration::ZERO } else { patience };
+            match actor.progress().hold(most, patience, now) {
+                Hold::No => {}
+                Hold::Still => return,
+                Hold::For(time) => {
+                    ctx.after(time, go_on);
+                    return;
+                }
+            }
             let work = actor.write(after, batch);
             run(
                 actor,
@@ -323,6 +370,46 @@ pub fn backoff(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_batch_waits_for_more_until_it_is_full_due_or_flushed() {
+        let second = Duration::from_secs;
+        let mut progress = Progress::default();
+        assert_eq!(
+            progress.hold(1, second(2), second(10)),
+            Hold::For(second(2))
+        );
+        assert_eq!(progress.hold(2, second(2), second(11)), Hold::Still);
+        assert_eq!(
+            progress.hold(3, second(2), second(12)),
+            Hold::No,
+            "its time is up"
+        );
+        assert_eq!(
+            progress.hold(1, second(2), second(12)),
+            Hold::For(second(2))
+        );
+        assert_eq!(
+            progress.hold(BATCH, second(2), second(13)),
+            Hold::No,
+            "it is full"
+        );
+        assert_eq!(
+            progress.hold(1, second(2), second(13)),
+            Hold::For(second(2))
+        );
+        assert_eq!(
+            progress.hold(2, Duration::ZERO, second(14)),
+            Hold::No,
+            "some of it is urgent"
+        );
+        progress.waiters.push((1, oneshot::channel().0));
+        assert_eq!(
+            progress.hold(1, second(2), second(15)),
+            Hold::No,
+            "somebody waits for it"
+        );
+    }
 
     #[test]
     fn the_pause_doubles_from_a_fifth_of_a_second_to_five() {

@@ -11,6 +11,7 @@
 //! [`NotificationSink::write`], where the rows are.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, Handler, ResponseActFuture, Supervised};
 use serde::Serialize;
@@ -25,6 +26,9 @@ use crate::model::record::{Entry, Seq};
 use crate::model::room::{Channel, Namespace, Room};
 use crate::ports::{NotificationSink, Record};
 use crate::runtime::{Clock, Context, Restart, Spec, Teller};
+
+/// How long the cursor may lag behind entries that ask for no notification.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 // State
 
@@ -114,6 +118,15 @@ impl Consumer for Notifier {
         Box::pin(async move { sink.write(after, upto, notices).await })
     }
 
+    /// Whoever is due a notification gets it at once. Without one there is only the cursor to move,
+    /// and that an entry asks for nothing can be found out again.
+    fn patience(&self, batch: &[Arc<Entry>]) -> Duration {
+        match batch.iter().any(|entry| notice(entry).is_some()) {
+            true => Duration::ZERO,
+            false => PATIENCE,
+        }
+    }
+
     fn written(&mut self, stored: Self::Written) {
         for (notification, unread) in stored {
             if let Some(event) = push(&notification, unread, &self.clock) {
@@ -161,7 +174,6 @@ mod tests {
     use crate::testing::{
         Client, Fault, MemoryNotifications, MemoryRecord, noon, on_actix, settle,
     };
-    use std::time::Duration;
     use uuid::Uuid;
 
     struct World {
@@ -244,6 +256,9 @@ mod tests {
             let world = World::new().await;
             world.change("episode_updated");
             world.change("admin_action");
+            settle().await;
+            assert_eq!(world.sink.position(), 0, "there is nothing to hurry for");
+            world.clock.wind(PATIENCE).await;
             settle().await;
             assert_eq!(world.stored(), []);
             assert_eq!(world.sink.position(), 2);

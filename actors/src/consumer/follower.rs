@@ -40,7 +40,7 @@ pub struct Gap {
 }
 
 /// Entries read at once.
-pub const PAGE: usize = 256;
+pub const PAGE: usize = 500;
 
 impl Follower {
     /// Everything up to `done` is dealt with. Keeps at most `capacity` entries.
