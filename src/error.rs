@@ -286,6 +286,29 @@ impl Problem {
         ApiError::new(status, code, detail).0.as_ref().clone()
     }
 
+    /// From a problem's body that was written by somebody who did not know everything.
+    pub fn read(status: StatusCode, body: &[u8]) -> Problem {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Known {
+            code: Option<String>,
+            detail: Option<String>,
+            errors: Vec<FieldError>,
+        }
+        let known: Known = serde_json::from_slice(body).unwrap_or_default();
+        let mut problem = Problem::of_status(status);
+        problem.code = known.code.unwrap_or(problem.code);
+        problem.detail = known.detail.unwrap_or(problem.detail);
+        problem.errors = known.errors;
+        if status == StatusCode::UNPROCESSABLE_ENTITY && problem.errors.is_empty() {
+            problem.errors.push(FieldError {
+                field: String::new(),
+                message: problem.detail.clone(),
+            });
+        }
+        problem
+    }
+
     pub fn body(&self, instance: &str, request_id: &str) -> String {
         let body = Body {
             r#type: format!("urn:callboard:problem:{}", self.code),
@@ -358,7 +381,7 @@ impl From<StoreError> for ApiError {
             StoreError::NotFound => ApiError::not_found("thing"),
             StoreError::Conflict { code } => ApiError::conflict(code, conflict(code)),
             StoreError::Precondition { current } => {
-                ApiError::precondition_failed(Some(crate::http::fields::etag(current)))
+                ApiError::precondition_failed(Some(crate::http::version::etag(current)))
             }
             StoreError::PreconditionRequired => ApiError::precondition_required(),
             StoreError::Invalid { field, reason } => ApiError::invalid_field(field, reason),

@@ -1,6 +1,8 @@
 //! Structured logs: `pretty` for people, `json` for machines; always to standard error, so that
 //! standard output belongs to the commands.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
@@ -11,6 +13,7 @@ pub fn init(config: &Config) {
     let filter = EnvFilter::try_new(&config.log_filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = fmt::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // An `Err` says that a subscriber is there already, which is as good.
     let _ = match config.log_format {

@@ -129,6 +129,8 @@ impl Auth {
     }
 
     fn session(&self, user: User, refresh_token: String) -> Result<Session, ApiError> {
+        // Read just now: whatever was known of it is older.
+        self.known.forget(user.id);
         let issued = self.tokens.issue(&user, ACCESS_LIFE);
         Ok(Session {
             access_token: issued.map_err(ApiError::internal)?,

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::State;
 use super::call::{Answer, Call};
-use super::fields::{Body, Query};
+use super::fields::Body;
+use super::query::Query;
 use crate::error::ApiError;
 use crate::store::users;
 

@@ -16,7 +16,7 @@ use callboard_actors::ports::Denied;
 
 use super::State;
 use super::context::origin;
-use super::fields::Query;
+use super::query::Query;
 use crate::error::ApiError;
 use crate::store::By;
 
@@ -140,7 +140,7 @@ impl<T: Serialize> Answer<T> {
             .content_type("application/json")
             .body(body);
         let headers = response.headers_mut();
-        let tag = self.version.map(super::fields::etag);
+        let tag = self.version.map(super::version::etag);
         for (name, text) in [(header::ETAG, tag), (header::LOCATION, self.location)] {
             if let Some(value) = text.and_then(|text| HeaderValue::from_str(&text).ok()) {
                 headers.insert(name, value);

@@ -3,20 +3,21 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BoxBody, MessageBody, to_bytes};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpResponse, HttpResponseBuilder};
+use actix_web::{Error, HttpMessage, HttpResponse, HttpResponseBuilder, web};
 use futures_util::FutureExt;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use callboard_actors::model::identity::Origin;
+use callboard_actors::runtime::Clock;
 
+use super::State;
 use crate::error::{ApiError, PROBLEM_JSON, Problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -30,7 +31,11 @@ pub async fn context(
     req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let started = Instant::now();
+    let clock = req
+        .app_data::<web::Data<State>>()
+        .map(|state| state.clock.clone());
+    let now = || clock.as_ref().map(Clock::monotonic).unwrap_or_default();
+    let started = now();
     let id = taken(req.headers()).unwrap_or_else(|| Uuid::now_v7().to_string().into());
     req.extensions_mut().insert(RequestId(Arc::clone(&id)));
     // The path and never the query: a query may carry a token.
@@ -45,9 +50,9 @@ pub async fn context(
         .await;
     let error = match outcome {
         Ok(Ok(response)) => {
-            let response = finish(response.map_into_boxed_body(), &path, &id);
+            let response = finish(response.map_into_boxed_body(), &path, &id).await;
             let status = response.status().as_u16();
-            let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
+            let elapsed_ms = now().saturating_sub(started).as_secs_f64() * 1e3;
             // Probes come every second, polls more often, and say nothing new.
             if path.starts_with("/health") || path.starts_with("/socket.io") {
                 tracing::debug!(parent: &span, %method, path, status, elapsed_ms, "served");
@@ -103,27 +108,48 @@ fn taken(headers: &HeaderMap) -> Option<Arc<str>> {
     sane.then(|| text.into())
 }
 
-fn finish(
-    mut response: ServiceResponse<BoxBody>,
+async fn finish(
+    response: ServiceResponse<BoxBody>,
     path: &str,
     id: &str,
 ) -> ServiceResponse<BoxBody> {
-    let problem = response
-        .status()
-        .as_u16()
-        .ge(&400)
-        .then(|| problem_of(response.response(), path))
-        .flatten();
-    if let Some(problem) = problem {
-        let body = problem.body(path, id);
-        response = response.map_body(|_, _| BoxBody::new(body));
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        headers.remove(header::CONTENT_ENCODING);
-        headers.remove(header::CONTENT_LENGTH);
-    }
+    let mut response = match response.status().as_u16() {
+        400.. => refuse(response, path, id).await,
+        _ => response,
+    };
     dress(response.headers_mut(), path, id);
     response
+}
+
+/// Writes the body of a refusal.
+async fn refuse(
+    response: ServiceResponse<BoxBody>,
+    path: &str,
+    id: &str,
+) -> ServiceResponse<BoxBody> {
+    let problem = problem_of(response.response(), path);
+    let (request, response) = response.into_parts();
+    let (mut response, body) = response.into_parts();
+    let problem = match problem {
+        Some(problem) => problem,
+        // The engine's refusals know neither path nor request id. (Such a body is short.)
+        None if is_problem(response.headers()) => {
+            let body = to_bytes(body).await.unwrap_or_default();
+            Problem::read(response.status(), &body)
+        }
+        None => return ServiceResponse::new(request, response.set_body(body)),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    headers.remove(header::CONTENT_ENCODING);
+    headers.remove(header::CONTENT_LENGTH);
+    let body = BoxBody::new(problem.body(path, id));
+    ServiceResponse::new(request, response.set_body(body))
+}
+
+fn is_problem(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes() == PROBLEM_JSON.as_bytes())
 }
 
 /// The problem that an error response stands for. The Socket.IO engine's refusals are its
@@ -176,9 +202,9 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use actix_web::App;
     use actix_web::middleware::from_fn;
     use actix_web::test::{TestRequest, init_service};
-    use actix_web::{App, web};
     use serde_json::Value;
 
     async fn answer(request: TestRequest) -> (u16, HeaderMap, Value) {

@@ -10,7 +10,8 @@ use callboard_actors::model::policy::Action;
 use callboard_actors::presence_registry::Viewer;
 
 use super::call::{Answer, Call, list as page};
-use super::fields::{Body, Fields, Given, IfMatch};
+use super::fields::{Body, Fields, Given};
+use super::version::IfMatch;
 use crate::error::ApiError;
 use crate::store::episodes::{self, Change, Expected, Filter};
 

@@ -1,11 +1,9 @@
-//! What a client sends, read field by field: every problem of a body or a query is reported at once,
+//! What a client sends, read field by field: every problem of a body is reported at once,
 //! and what is not known is refused, so that a misspelt name cannot pass silently.
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use actix_web::dev::Payload;
-use actix_web::http::header;
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use chrono::NaiveDate;
@@ -16,10 +14,6 @@ use crate::error::{ApiError, FieldError};
 
 /// A JSON body is at most so long.
 pub const MOST_BODY: usize = 1 << 20;
-
-/// The default `limit` of a list, and the largest.
-const DEFAULT_LIMIT: u32 = 20;
-const MOST_LIMIT: u32 = 100;
 
 /// A request's body, not looked at yet: who may not send it, or sends it to nowhere, hears that first.
 pub struct Body {
@@ -258,7 +252,7 @@ impl Fields {
     }
 }
 
-fn text(value: Value, trim: bool, least: usize, most: usize) -> Result<String, String> {
+pub(super) fn text(value: Value, trim: bool, least: usize, most: usize) -> Result<String, String> {
     let Value::String(text) = value else {
         return Err("must be text".into());
     };
@@ -285,129 +279,9 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// The parameters of a query, read in the same way.
-pub struct Query {
-    left: BTreeMap<String, String>,
-    errors: Vec<FieldError>,
-}
-
-impl Query {
-    pub fn of(req: &HttpRequest) -> Query {
-        let mut query = Query {
-            left: BTreeMap::new(),
-            errors: Vec::new(),
-        };
-        // Percent signs that mean nothing are taken as they stand: nothing here can fail.
-        let pairs = web::Query::<Vec<(String, String)>>::from_query(req.query_string());
-        for (name, value) in pairs.map(web::Query::into_inner).unwrap_or_default() {
-            if query.left.contains_key(&name) {
-                query.refuse(&name, "is given twice");
-            }
-            query.left.insert(name, value);
-        }
-        query
-    }
-
-    /// Reports what the caller found wrong.
-    pub fn refuse(&mut self, field: &str, message: impl Into<String>) {
-        self.errors.push(FieldError {
-            field: field.chars().take(100).collect(),
-            message: message.into(),
-        });
-    }
-
-    /// Text of 1 to `most` characters.
-    pub fn text(&mut self, name: &str, most: usize) -> Option<String> {
-        let value = self.left.remove(name)?;
-        match text(Value::String(value), true, 1, most) {
-            Ok(text) => Some(text),
-            Err(message) => {
-                self.refuse(name, message);
-                None
-            }
-        }
-    }
-
-    pub fn parsed<T: FromStr>(&mut self, name: &str, accepted: &str) -> Option<T> {
-        let value = self.left.remove(name)?;
-        let parsed = value.parse().ok();
-        if parsed.is_none() {
-            self.refuse(name, format!("must be {accepted}"));
-        }
-        parsed
-    }
-
-    pub fn integer(&mut self, name: &str, least: i64, most: i64) -> Option<i64> {
-        let accepted = format!("a whole number from {least} to {most}");
-        let number = self.parsed::<i64>(name, &accepted)?;
-        if !(least..=most).contains(&number) {
-            self.refuse(name, format!("must be {accepted}"));
-            return None;
-        }
-        Some(number)
-    }
-
-    /// `limit` and `cursor`, as every list takes them.
-    pub fn page(&mut self) -> (u32, Option<String>) {
-        let limit = self.integer("limit", 1, MOST_LIMIT.into());
-        let cursor = self.text("cursor", 500);
-        (limit.map_or(DEFAULT_LIMIT, |limit| limit as u32), cursor)
-    }
-
-    pub fn finish(mut self) -> Result<(), ApiError> {
-        let left: Vec<_> = self.left.keys().take(20).cloned().collect();
-        for name in left {
-            self.refuse(&name, "is not known here");
-        }
-        match self.errors.is_empty() {
-            true => Ok(()),
-            false => Err(ApiError::invalid(self.errors)),
-        }
-    }
-}
-
-/// The versions that a write is based on, by `If-Match`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IfMatch {
-    /// No such header.
-    Absent,
-    /// `*`: whatever there is.
-    Any,
-    /// Strong tags; one that is none of ours matches nothing.
-    Versions(Vec<i64>),
-}
-
-impl IfMatch {
-    pub fn of(req: &HttpRequest) -> IfMatch {
-        let mut versions = Vec::new();
-        let mut there = false;
-        for value in req.headers().get_all(header::IF_MATCH) {
-            there = true;
-            let text = value.to_str().unwrap_or_default();
-            for tag in text.split(',').map(str::trim) {
-                if tag == "*" {
-                    return IfMatch::Any;
-                }
-                let number = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-                versions.extend(number.and_then(|number| number.parse::<i64>().ok()));
-            }
-        }
-        match there {
-            true => IfMatch::Versions(versions),
-            false => IfMatch::Absent,
-        }
-    }
-}
-
-/// The strong tag of a version.
-pub fn etag(version: i64) -> String {
-    format!("\"{version}\"")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::test::TestRequest;
     use serde_json::json;
 
     fn fields(value: Value) -> Fields {
@@ -471,41 +345,5 @@ mod tests {
         assert_eq!(body.text("t", 1, 5), Given::Absent);
         assert_eq!(body.object("o"), Given::Absent);
         assert!(body.finish().is_err());
-    }
-
-    #[test]
-    fn a_query_is_refused_for_what_is_unknown_twice_or_out_of_range() {
-        let query = |uri: &str| Query::of(&TestRequest::with_uri(uri).to_http_request());
-        let mut good = query("/?limit=100&cursor=abc");
-        assert_eq!(good.page(), (100, Some("abc".to_owned())));
-        assert!(good.finish().is_ok());
-        for bad in [
-            "/?limit=0",
-            "/?limit=101",
-            "/?limit=x",
-            "/?limit=1&limit=2",
-            "/?stauts=draft",
-            "/?cursor=%00",
-        ] {
-            let mut query = query(bad);
-            let _ = query.page();
-            assert!(query.finish().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn if_match_takes_strong_tags_a_list_and_a_star() {
-        let of = |value: &str| {
-            let req = TestRequest::default().insert_header(("if-match", value));
-            IfMatch::of(&req.to_http_request())
-        };
-        assert_eq!(of("\"3\""), IfMatch::Versions(vec![3]));
-        assert_eq!(of("\"3\", \"x\", \"4\""), IfMatch::Versions(vec![3, 4]));
-        assert_eq!(of("W/\"3\""), IfMatch::Versions(vec![]));
-        assert_eq!(of("*"), IfMatch::Any);
-        assert_eq!(
-            IfMatch::of(&TestRequest::default().to_http_request()),
-            IfMatch::Absent
-        );
     }
 }

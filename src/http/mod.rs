@@ -5,7 +5,9 @@
 //! gate.rs         who bears the token
 //! idempotency.rs  the same key, the same answer
 //! call.rs         a request as a handler sees it, and the shape of every answer
-//! fields.rs       bodies and queries, read field by field
+//! fields.rs       a body, read field by field
+//! query.rs        a query, in the same way
+//! version.rs      ETag and If-Match
 //! the others      one file per resource
 //! ```
 //!
@@ -40,14 +42,16 @@ mod call;
 mod context;
 pub mod cors;
 mod episodes;
-pub(crate) mod fields;
+mod fields;
 mod gate;
 mod health;
 mod idempotency;
 mod notifications;
 pub mod openapi;
+mod query;
 mod socket;
 mod users;
+pub(crate) mod version;
 
 pub use context::context;
 

@@ -337,7 +337,7 @@ pub(super) fn refused(status: u16, code: &str, message: &str) -> Refused {
         _ => "Error",
     };
     let problem = json!({
-        "type": format!("/docs/problems/{code}"),
+        "type": format!("urn:callboard:problem:{code}"),
         "title": title,
         "status": status,
         "detail": message,

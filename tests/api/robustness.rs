@@ -175,6 +175,9 @@ fn no_input_gets_a_500() {
         let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
         for number in 0..REQUESTS {
             let row = &OPERATIONS[number % OPERATIONS.len()];
+            if row.id == "events" {
+                continue; // it has no end
+            }
             // A log-in costs a hash each time: a few are enough.
             if row.id == "login" && number > OPERATIONS.len() * 3 {
                 continue;

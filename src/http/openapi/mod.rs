@@ -96,7 +96,7 @@ fn operation(row: &Operation) -> utoipa::openapi::path::Operation {
     }
     for (name, description) in row.query {
         let kind = match *name {
-            "limit" | "season" => Type::Integer,
+            "limit" | "season" | "since" => Type::Integer,
             "read" => Type::Boolean,
             _ => Type::String,
         };
@@ -153,6 +153,7 @@ fn content(name: &str) -> Content {
 }
 
 fn success(answer: Answer) -> Response {
+    let mut kind = "application/json";
     let (schema, description) = match answer {
         Answer::Plain(name) => (reference(name), "As it stands"),
         Answer::Data(name) => {
@@ -161,6 +162,14 @@ fn success(answer: Answer) -> Response {
                 .required("data")
                 .property("message", ObjectBuilder::new().schema_type(Type::String));
             (object.build().into(), "Done")
+        }
+        Answer::Stream => {
+            kind = "text/event-stream";
+            let text = ObjectBuilder::new().schema_type(Type::String);
+            (
+                text.build().into(),
+                "`event:`, `id:` where there is a `seq`, `data:`",
+            )
         }
         Answer::List(name) => {
             let rows = utoipa::openapi::ArrayBuilder::new().items(reference(name));
@@ -174,7 +183,7 @@ fn success(answer: Answer) -> Response {
     };
     ResponseBuilder::new()
         .description(description)
-        .content("application/json", Content::new(Some(schema)))
+        .content(kind, Content::new(Some(schema)))
         .build()
 }
 

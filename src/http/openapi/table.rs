@@ -26,9 +26,11 @@ pub enum Answer {
     Data(&'static str),
     /// `{"data": […], "meta": …}`
     List(&'static str),
+    /// Server-Sent Events, without an end.
+    Stream,
 }
 
-use Answer::{Data, List, Plain};
+use Answer::{Data, List, Plain, Stream};
 
 const NONE: Operation = Operation {
     method: "get",
@@ -81,6 +83,8 @@ pub const OPERATIONS: &[Operation] = &[
     Operation { method: "get", path: "/api/v1/socket/connections", id: "list_connections", tag: "sockets", summary: "Connections of this node", role: Some("admin"), query: &[LIMIT, CURSOR, ("namespace", "with a socket in it"), ("user_id", "of this user"), ("room", "in this room")], answer: (200, List("Connection")), refusals: &[401, 403, 422, 503], ..NONE },
     Operation { method: "get", path: "/api/v1/socket/stats", id: "socket_stats", tag: "sockets", summary: "Figures of this node's connections", role: Some("admin"), answer: (200, Data("SocketStats")), refusals: &[401, 403, 422, 503], ..NONE },
     Operation { method: "post", path: "/api/v1/socket/disconnect/{socket_id}", id: "disconnect_socket", tag: "sockets", summary: "Force a connection off, by its id or one of its sids", role: Some("admin"), headers: ONCE, body: Some("Disconnect"), answer: (200, Data("Disconnected")), refusals: &[401, 403, 404, 413, 415, 422, 503], ..NONE },
+
+    Operation { method: "get", path: "/api/v1/events", id: "events", tag: "live", summary: "The event stream (Server-Sent Events); see docs/PROTOCOL.md", role: Some("viewer"), query: &[("token", "instead of the header Authorization"), ("namespaces", "comma list; episodes when not given"), ("rooms", "comma list of rooms to join"), ("since", "the `seq` after which to begin")], headers: &["Last-Event-ID"], answer: (200, Stream), refusals: &[401, 403, 404, 422, 503], ..NONE },
 
     Operation { method: "get", path: "/api/v1/actors", id: "list_actors", tag: "operations", summary: "What every actor did", role: Some("admin"), answer: (200, Data("Actors")), refusals: &[401, 403, 422], ..NONE },
     Operation { method: "get", path: "/health", id: "health", tag: "operations", summary: "Version, uptime, each part's state", answer: (200, Plain("Object")), ..NONE },
