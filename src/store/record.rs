@@ -18,16 +18,26 @@ use futures_util::FutureExt;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::connection::Link;
 use super::convert::{column, json, micros, moment, parse, raw, seq};
 use super::{Result, Store, Tx};
+
+macro_rules! insert {
+    () => {
+        "INSERT INTO record (seq, id, at, event, actor_id, actor_name, resource_type, resource_id, audience, data, \
+         request_id, ip, user_agent)"
+    };
+}
+
+macro_rules! values {
+    () => {
+        "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12"
+    };
+}
 
 impl Tx {
     /// Puts the change on the Record. Must be the last that a write does; see the module.
     pub async fn append(&mut self, new: NewEntry) -> Result<Arc<Entry>> {
-        let (last,) = sql!(
-            self,
-            "UPDATE record_head SET last = last + 1 RETURNING last" => one (i64,)
-        )?;
         let (actor_id, actor_name) = match &new.actor {
             Some(actor) => (Some(actor.id), Some(&actor.name)),
             None => (None, None),
@@ -37,13 +47,23 @@ impl Tx {
             None => (None, None),
         };
         let audience = json(&new.audience)?;
-        sql!(
+        // One round trip on PostgreSQL, since everybody else waits meanwhile. SQLite has no UPDATE within a WITH, and
+        // nobody who waits for this.
+        let text = by_database!(
             self,
-            "INSERT INTO record (seq, id, at, event, actor_id, actor_name, resource_type, resource_id, audience, data,
-                                 request_id, ip, user_agent)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-            last, new.id, micros(new.at), &new.event, actor_id, actor_name, kind, id, &audience, new.data.get(),
-            &new.origin.request_id, &new.origin.ip, &new.origin.user_agent => execute
+            sqlite: concat!(insert!(), " SELECT last, ", values!(), " FROM record_head RETURNING seq"),
+            postgres: concat!(
+                "WITH head AS (UPDATE record_head SET last = last + 1 RETURNING last) ",
+                insert!(), " SELECT last, ", values!(), " FROM head RETURNING seq"
+            ),
+        );
+        if matches!(self.link, Link::Sqlite(_)) {
+            sql!(self, "UPDATE record_head SET last = last + 1" => execute)?;
+        }
+        let (last,) = sql!(
+            self, text,
+            new.id, micros(new.at), &new.event, actor_id, actor_name, kind, id, &audience, new.data.get(),
+            &new.origin.request_id, &new.origin.ip, &new.origin.user_agent => one (i64,)
         )?;
         Ok(Arc::new(Entry {
             seq: seq(last),
