@@ -98,12 +98,19 @@ pub fn machine() -> String {
             .map(|rest| rest.trim_start_matches([':', ' ', '\t']).trim().to_owned())
             .unwrap_or_else(|| "unknown".to_owned())
     };
+    let memory = after(read("/proc/meminfo"), "MemTotal");
+    let memory = memory
+        .split(' ')
+        .next()
+        .and_then(|kibibytes| kibibytes.parse::<f64>().ok())
+        .map_or(memory.clone(), |kibibytes| {
+            format!("{:.0} GiB", kibibytes / f64::from(1 << 20))
+        });
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!(
-        "{}: {cores} cores ({}), {} of memory, Linux {}; load before the run {}\n",
+        "{}: {cores} cores ({}), {memory} of memory, Linux {}; load before the run {}\n",
         chrono::Utc::now().format("%Y-%m-%d %H:%M UTC"),
         after(read("/proc/cpuinfo"), "model name"),
-        after(read("/proc/meminfo"), "MemTotal"),
         read("/proc/sys/kernel/osrelease").trim(),
         read("/proc/loadavg")
             .split_whitespace()

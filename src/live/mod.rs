@@ -26,8 +26,7 @@ use callboard_actors::ports::{
 use callboard_actors::presence_registry::{self, PresenceRegistry};
 use callboard_actors::runtime::{Clock, Mailbox, Rejected};
 use callboard_actors::session::{
-    Admission, Application, Arguments, Connect, Connection, Protocol, Reason, Refused, Socket,
-    Visit, Welcome,
+    Application, Arguments, Connect, Connection, Protocol, Reason, Refused, Socket, Visit, Welcome,
 };
 use callboard_actors::socket_registry::{self, SocketRegistry};
 use callboard_actors::subscriber::Subscriber;
@@ -98,8 +97,7 @@ pub struct Inner {
     parts: Parts,
     settings: Settings,
     sealer: Sealer,
-    /// Connections that have a place.
-    open: Arc<AtomicUsize>,
+    open: AtomicUsize,
     draining: AtomicBool,
     typing_dropped: AtomicU64,
     tells_dropped: AtomicU64,
@@ -119,7 +117,7 @@ impl Live {
             parts,
             settings,
             sealer,
-            open: Arc::default(),
+            open: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             typing_dropped: AtomicU64::new(0),
             tells_dropped: AtomicU64::new(0),
@@ -129,6 +127,10 @@ impl Live {
     /// From now on nobody is let in.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub fn open_connections(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
     }
 
     /// `typing` beyond ten a second of one socket, since the start.
@@ -238,7 +240,7 @@ impl Live {
 }
 
 impl Application for Live {
-    fn admit(&self, visit: &Visit, _: Protocol) -> Result<Admission, Refused> {
+    fn admit(&self, visit: &Visit, _: Protocol) -> Result<(), Refused> {
         self.may_visit(visit)
     }
 
@@ -277,6 +279,7 @@ impl Application for Live {
     }
 
     fn opened(&self, connection: Arc<dyn Connection>) {
+        self.open.fetch_add(1, Ordering::Relaxed);
         self.note(
             self.parts
                 .sockets
@@ -285,6 +288,7 @@ impl Application for Live {
     }
 
     fn closed(&self, connection: Arc<dyn Connection>, reason: Reason) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
         let connection = connection.id().clone();
         self.note(
             self.parts

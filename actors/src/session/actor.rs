@@ -21,7 +21,7 @@ use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext, Handler, Message, Supervised};
 use futures_util::task::noop_waker_ref;
 
-use super::application::{Admission, Connection, Protocol, Welcome};
+use super::application::{Connection, Protocol, Welcome};
 use super::engine::{Counted, Engine};
 use super::heartbeat::{Beat, Heartbeat};
 use super::line::{Carrier, Line};
@@ -53,7 +53,6 @@ pub struct Session {
     timer: Option<(Duration, Sleep)>,
     opened: bool,
     over: bool,
-    _admission: Admission,
     _counted: Counted,
 }
 
@@ -76,12 +75,7 @@ pub(super) struct Received(pub Vec<Packet>);
 
 impl Session {
     /// Starts a session on the current thread. `welcome` where the client was let in already.
-    pub(super) fn start(
-        engine: &Engine,
-        line: &Arc<Line>,
-        welcome: Option<Welcome>,
-        admission: Admission,
-    ) {
+    pub(super) fn start(engine: &Engine, line: &Arc<Line>, welcome: Option<Welcome>) {
         let spec = Spec {
             name: "Session",
             capacity: CAPACITY,
@@ -113,7 +107,6 @@ impl Session {
             timer: None,
             opened: false,
             over: false,
-            _admission: admission,
             _counted: engine.count_session(),
         };
         engine.directory().insert(Arc::clone(line));

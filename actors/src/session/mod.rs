@@ -36,8 +36,7 @@ mod space;
 mod transport;
 
 pub use application::{
-    Admission, Application, Arguments, Config, Connect, Connection, Protocol, Refused, Socket,
-    Visit, Welcome,
+    Application, Arguments, Config, Connect, Connection, Protocol, Refused, Socket, Visit, Welcome,
 };
 pub use ask::{AckError, Asks};
 pub use engine::{Counts, Engine};

@@ -13,7 +13,6 @@ mod server;
 mod closing;
 mod events;
 mod handshake;
-mod noise;
 mod plain;
 mod polling;
 mod slow;

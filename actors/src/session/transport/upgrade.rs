@@ -159,12 +159,12 @@ pub(super) async fn begin(
     carrier: Carrier,
     visit: Arc<Visit>,
 ) -> Result<Arc<Line>, Denied> {
-    let admission = engine.application().admit(&visit, protocol)?;
+    engine.application().admit(&visit, protocol)?;
     let line = match protocol {
         Protocol::SocketIo => {
             let line = engine.line(protocol, carrier, visit);
             let _ = line.outbox.push(engine.open_packet(&line));
-            Session::start(engine, &line, None, admission);
+            Session::start(engine, &line, None);
             line
         }
         Protocol::EngineIo | Protocol::Plain | Protocol::Sse => {
@@ -173,7 +173,7 @@ pub(super) async fn begin(
             if protocol == Protocol::EngineIo {
                 let _ = line.outbox.push(engine.open_packet(&line));
             }
-            Session::start(engine, &line, Some(welcome), admission);
+            Session::start(engine, &line, Some(welcome));
             line
         }
     };
