@@ -16,8 +16,8 @@ use actix_web::App;
 use bytes::Bytes;
 use callboard_actors::runtime::{Clock, Ledger};
 use callboard_actors::session::{
-    Application, Arguments, Config, Connect, Connection, Engine, Listen, Protocol, Reason, Refused,
-    Socket, Visit, Welcome, serve,
+    Admission, Application, Arguments, Config, Connect, Connection, Engine, Listen, Protocol,
+    Reason, Refused, Socket, Visit, Welcome, serve,
 };
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
@@ -28,8 +28,8 @@ const NAMESPACES: [&str; 2] = ["/", "/custom"];
 struct Echo;
 
 impl Application for Echo {
-    fn admit(&self, _: &Visit, _: Protocol) -> Result<(), Refused> {
-        Ok(())
+    fn admit(&self, _: &Visit, _: Protocol) -> Result<Admission, Refused> {
+        Ok(Box::new(()))
     }
 
     fn connect(&self, connect: Connect) -> BoxFuture<'static, Result<Welcome, Refused>> {

@@ -8,7 +8,7 @@
 //! whose outbox is closed is forgotten.
 //! *Never* waits for a client; closing is the connection's own work.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,9 +45,14 @@ pub struct SocketRegistry {
     users: HashMap<Uuid, HashSet<Arc<str>>>,
     /// When which socket's token ends.
     ends: BTreeSet<(DateTime<Utc>, Arc<str>)>,
+    /// Sockets that were forced off lately; the oldest are forgotten.
+    forced: VecDeque<Arc<str>>,
     opened: u64,
     closed: BTreeMap<&'static str, u64>,
 }
+
+/// So many sockets that were forced off are remembered here; all of them are in the database.
+const FORCED: usize = 1024;
 
 /// A connection.
 struct Line {
@@ -182,6 +187,11 @@ pub struct ForceOff {
     pub reason: Reason,
 }
 
+/// Whether this socket was forced off lately. Known before its client can know it.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub struct WasForced(pub Arc<str>);
+
 /// Figures.
 #[derive(Message)]
 #[rtype(result = "Stats")]
@@ -208,6 +218,7 @@ impl SocketRegistry {
             sids: HashMap::new(),
             users: HashMap::new(),
             ends: BTreeSet::new(),
+            forced: VecDeque::new(),
             opened: 0,
             closed: BTreeMap::new(),
         }
@@ -310,6 +321,14 @@ impl Handler<ForceOff> for SocketRegistry {
 
     fn handle(&mut self, force: ForceOff, _: &mut Context<Self>) -> bool {
         self.force_off(&force.socket_id, force.reason)
+    }
+}
+
+impl Handler<WasForced> for SocketRegistry {
+    type Result = bool;
+
+    fn handle(&mut self, WasForced(sid): WasForced, _: &mut Context<Self>) -> bool {
+        self.forced.contains(&sid)
     }
 }
 
@@ -433,13 +452,18 @@ impl SocketRegistry {
         self.lines.get_mut(connection)?.sockets.get_mut(sid)
     }
 
-    fn force_off(&self, socket_id: &str, reason: Reason) -> bool {
+    fn force_off(&mut self, socket_id: &str, reason: Reason) -> bool {
         let id = self.sids.get(socket_id).map_or(socket_id, |id| &**id);
-        let line = self.lines.get(id);
-        if let Some(line) = line {
-            line.connection.close(reason);
+        let Some(line) = self.lines.get(id) else {
+            return false;
+        };
+        if !reason.may_resume() {
+            self.forced.extend(line.sockets.keys().cloned());
+            let over = self.forced.len().saturating_sub(FORCED);
+            self.forced.drain(..over);
         }
-        line.is_some()
+        line.connection.close(reason);
+        true
     }
 
     /// Ends what a user may no longer have: everything of one that was disabled or whose role was

@@ -2,15 +2,18 @@
 //! the socket can be given back what it had.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use callboard_actors::model::event::Kind;
 use callboard_actors::model::identity::Identity;
 use callboard_actors::model::policy;
 use callboard_actors::model::record::Seq;
 use callboard_actors::model::room::{Channel, Namespace, Room};
 use callboard_actors::ports::{Denied, Unavailable};
-use callboard_actors::session::{Connect, Protocol, Refused, Visit, Welcome};
+use callboard_actors::session::{Admission, Connect, Protocol, Refused, Visit, Welcome};
+use callboard_actors::socket_registry::WasForced;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::to_raw_value;
@@ -18,6 +21,23 @@ use serde_json::value::to_raw_value;
 use super::Live;
 use super::pid::Sealed;
 use super::state::State;
+
+/// One of the connections that may be open, until it is dropped. Taken before anything is awaited, so
+/// that a burst cannot pass the limit together.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(open: &Arc<AtomicUsize>) -> Place {
+        open.fetch_add(1, Ordering::AcqRel);
+        Place(open.clone())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 /// What a client puts into its CONNECT packet. Other members are the client's own business.
 #[derive(Default, Deserialize)]
@@ -37,11 +57,11 @@ struct Query {
 }
 
 impl Live {
-    pub(super) fn may_visit(&self, visit: &Visit) -> Result<(), Refused> {
+    pub(super) fn may_visit(&self, visit: &Visit) -> Result<Admission, Refused> {
         if self.draining() {
             return Err(refused(
                 503,
-                "server_draining",
+                Kind::ServerDraining.name(),
                 "the server is about to restart",
             ));
         }
@@ -51,14 +71,15 @@ impl Live {
             let message = format!("the origin `{origin}` is not allowed");
             return Err(refused(403, "origin_not_allowed", &message));
         }
-        if self.open_connections() >= self.settings.max_connections {
+        let place = Place::take(&self.open);
+        if self.open.load(Ordering::Acquire) > self.settings.max_connections {
             let message = format!(
                 "{} connections are open; that is as many as this server takes",
                 self.settings.max_connections
             );
             return Err(refused(503, "too_many_connections", &message));
         }
-        Ok(())
+        Ok(Box::new(place))
     }
 
     pub(super) async fn let_in(&self, connect: Connect) -> Result<Welcome, Refused> {
@@ -131,6 +152,11 @@ impl Live {
             return Ok(None);
         }
         if !self.parts.record.span().await?.reaches(offset) {
+            return Ok(None);
+        }
+        // Who was forced off is known here before it knows it; on disk it stands a moment later.
+        let forced = WasForced(sealed.sid.as_str().into());
+        if self.parts.sockets.ask(forced).await != Ok(false) {
             return Ok(None);
         }
         let kept = self.parts.resumes.find(sealed.sid.clone()).await?;

@@ -26,7 +26,8 @@ use callboard_actors::ports::{
 use callboard_actors::presence_registry::{self, PresenceRegistry};
 use callboard_actors::runtime::{Clock, Mailbox, Rejected};
 use callboard_actors::session::{
-    Application, Arguments, Connect, Connection, Protocol, Reason, Refused, Socket, Visit, Welcome,
+    Admission, Application, Arguments, Connect, Connection, Protocol, Reason, Refused, Socket,
+    Visit, Welcome,
 };
 use callboard_actors::socket_registry::{self, SocketRegistry};
 use callboard_actors::subscriber::Subscriber;
@@ -97,7 +98,8 @@ pub struct Inner {
     parts: Parts,
     settings: Settings,
     sealer: Sealer,
-    open: AtomicUsize,
+    /// Connections that have a place.
+    open: Arc<AtomicUsize>,
     draining: AtomicBool,
     typing_dropped: AtomicU64,
     tells_dropped: AtomicU64,
@@ -117,7 +119,7 @@ impl Live {
             parts,
             settings,
             sealer,
-            open: AtomicUsize::new(0),
+            open: Arc::default(),
             draining: AtomicBool::new(false),
             typing_dropped: AtomicU64::new(0),
             tells_dropped: AtomicU64::new(0),
@@ -127,10 +129,6 @@ impl Live {
     /// From now on nobody is let in.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
-    }
-
-    pub fn open_connections(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
     }
 
     /// `typing` beyond ten a second of one socket, since the start.
@@ -240,7 +238,7 @@ impl Live {
 }
 
 impl Application for Live {
-    fn admit(&self, visit: &Visit, _: Protocol) -> Result<(), Refused> {
+    fn admit(&self, visit: &Visit, _: Protocol) -> Result<Admission, Refused> {
         self.may_visit(visit)
     }
 
@@ -279,7 +277,6 @@ impl Application for Live {
     }
 
     fn opened(&self, connection: Arc<dyn Connection>) {
-        self.open.fetch_add(1, Ordering::Relaxed);
         self.note(
             self.parts
                 .sockets
@@ -288,7 +285,6 @@ impl Application for Live {
     }
 
     fn closed(&self, connection: Arc<dyn Connection>, reason: Reason) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
         let connection = connection.id().clone();
         self.note(
             self.parts

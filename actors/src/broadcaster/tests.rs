@@ -390,6 +390,31 @@ fn a_room_ends_when_it_is_empty_and_begins_anew() {
 }
 
 #[test]
+fn a_room_that_panics_over_one_member_gives_the_others_everything_and_ends_that_ones_line() {
+    on_actix(async {
+        let world = World::new().await;
+        let clients = [Client::open(), Client::open(), Client::open()];
+        for client in &clients {
+            world.enter(client, &[all(), episode(1)]).await;
+        }
+        settle().await;
+        clients[1].panic_at_next_push();
+        for _ in 0..3 {
+            world.change(&[all()]);
+            world.change(&[episode(1)]);
+        }
+        settle().await;
+        assert_eq!(world.ledger.row("Room").unwrap().restarts, 1);
+        assert_eq!(clients[0].seqs(), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(clients[2].seqs(), [1, 2, 3, 4, 5, 6]);
+        // It may resume: rather a new line than a line with a hole.
+        let reason = clients[1].subscriber.outbox().closed();
+        assert_eq!(reason, Some(Reason::Fault));
+        assert!(Reason::Fault.may_resume());
+    });
+}
+
+#[test]
 fn a_subscription_that_ended_without_a_word_is_let_go() {
     on_actix(async {
         let world = World::new().await;

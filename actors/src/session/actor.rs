@@ -21,7 +21,7 @@ use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext, Handler, Message, Supervised};
 use futures_util::task::noop_waker_ref;
 
-use super::application::{Connection, Protocol, Welcome};
+use super::application::{Admission, Connection, Protocol, Welcome};
 use super::engine::{Counted, Engine};
 use super::heartbeat::{Beat, Heartbeat};
 use super::line::{Carrier, Line};
@@ -53,6 +53,7 @@ pub struct Session {
     timer: Option<(Duration, Sleep)>,
     opened: bool,
     over: bool,
+    _admission: Admission,
     _counted: Counted,
 }
 
@@ -75,7 +76,12 @@ pub(super) struct Received(pub Vec<Packet>);
 
 impl Session {
     /// Starts a session on the current thread. `welcome` where the client was let in already.
-    pub(super) fn start(engine: &Engine, line: &Arc<Line>, welcome: Option<Welcome>) {
+    pub(super) fn start(
+        engine: &Engine,
+        line: &Arc<Line>,
+        welcome: Option<Welcome>,
+        admission: Admission,
+    ) {
         let spec = Spec {
             name: "Session",
             capacity: CAPACITY,
@@ -107,6 +113,7 @@ impl Session {
             timer: None,
             opened: false,
             over: false,
+            _admission: admission,
             _counted: engine.count_session(),
         };
         engine.directory().insert(Arc::clone(line));

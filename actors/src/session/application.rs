@@ -173,11 +173,15 @@ pub struct Socket {
     pub state: Arc<dyn Any + Send + Sync>,
 }
 
+/// A place that the application has given to a connection. It is dropped when the connection is gone,
+/// also when nothing came of it, so that places can be counted.
+pub type Admission = Box<dyn Any + Send>;
+
 /// What the engine needs from the application. Every call is made with nothing locked; a future is
 /// driven on the connection's thread. Of one socket one future runs at a time, in order.
 pub trait Application: Send + Sync + 'static {
     /// Before anything else: may this visitor open a connection at all (origin, capacity)?
-    fn admit(&self, visit: &Visit, protocol: Protocol) -> Result<(), Refused>;
+    fn admit(&self, visit: &Visit, protocol: Protocol) -> Result<Admission, Refused>;
 
     /// A client asks for a namespace.
     fn connect(&self, connect: Connect) -> BoxFuture<'static, Result<Welcome, Refused>>;

@@ -85,18 +85,26 @@ where
         .workers(listen.workers.max(1))
         .shutdown_timeout(listen.shutdown_timeout.as_secs())
         .disable_signals();
+    // Tells HTTP connections that nobody uses to go, so that a stop waits for requests alone.
+    let stopping = builder.graceful_shutdown_signal();
     let mut addresses = Vec::new();
     for listener in bind(listen)? {
         let address = listener.local_addr()?;
         addresses.push(address);
         let (engines, factory, listen) = (Arc::clone(&engines), factory.clone(), listen.clone());
+        let stopping = stopping.clone();
         builder = builder.listen(format!("http-{address}"), listener, move || {
             let engines = Arc::clone(&engines);
             let user_timeout = listen.user_timeout;
             let application = factory()
                 .into_factory()
                 .map_err(|error| -> HttpResponse { error.into().error_response() });
+            let stopping = stopping.clone();
             HttpService::build()
+                .graceful_shutdown_signal(move || {
+                    let stopping = stopping.clone();
+                    async move { stopping.notified().await }
+                })
                 .keep_alive(KeepAlive::Timeout(listen.keep_alive))
                 .client_request_timeout(listen.request_timeout)
                 .client_disconnect_timeout(Duration::from_secs(1))

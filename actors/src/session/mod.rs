@@ -36,7 +36,8 @@ mod space;
 mod transport;
 
 pub use application::{
-    Application, Arguments, Config, Connect, Connection, Protocol, Refused, Socket, Visit, Welcome,
+    Admission, Application, Arguments, Config, Connect, Connection, Protocol, Refused, Socket,
+    Visit, Welcome,
 };
 pub use ask::{AckError, Asks};
 pub use engine::{Counts, Engine};

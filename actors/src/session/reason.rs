@@ -71,10 +71,7 @@ impl Reason {
 
     /// Whether what the socket missed may be given to it when it comes back.
     pub fn may_resume(self) -> bool {
-        !matches!(
-            self,
-            Reason::Forced | Reason::Unauthorized | Reason::ClientLeft
-        )
+        !matches!(self, Reason::Forced | Reason::ClientLeft)
     }
 }
 

@@ -1,3 +1,5 @@
+//! Lists, ends and what is forgotten, with connections that lead nowhere.
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,6 +138,9 @@ fn a_connection_is_listed_with_its_sockets_and_found_by_its_id_or_any_sid() {
             (one.closed(), two.closed()),
             (Some(Reason::Forced), Some(Reason::Forced))
         );
+        for (sid, forced) in [("s1", true), ("s2", true), ("s3", false)] {
+            assert_eq!(bed.registry.ask(WasForced(sid.into())).await, Ok(forced));
+        }
         assert_eq!(*bed.said.lock(), ["connection_opened", "connection_opened"]);
     });
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use callboard_actors::session::{
-    Application, Arguments, Connect, Connection, Protocol, Reason, Refused, Socket, Visit, Welcome,
+    Admission, Application, Arguments, Connect, Connection, Protocol, Reason, Refused, Socket,
+    Visit, Welcome,
 };
 use futures_util::future::BoxFuture;
 use serde_json::json;
@@ -89,11 +90,11 @@ fn text(value: &str) -> Arguments {
 }
 
 impl Application for Echo {
-    fn admit(&self, visit: &Visit, _: Protocol) -> Result<(), Refused> {
+    fn admit(&self, visit: &Visit, _: Protocol) -> Result<Admission, Refused> {
         if visit.query.contains("full") {
             return Err(refused(503, "too_many_connections"));
         }
-        Ok(())
+        Ok(Box::new(()))
     }
 
     fn connect(&self, connect: Connect) -> BoxFuture<'static, Result<Welcome, Refused>> {

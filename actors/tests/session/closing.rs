@@ -111,3 +111,14 @@ async fn a_server_that_stops_without_a_word_still_tells_its_application() {
     assert_eq!(disconnected, 2, "{polled}");
     drop(ws);
 }
+
+#[actix_rt::test]
+async fn a_graceful_stop_does_not_wait_for_connections_that_nobody_uses() {
+    let server = Server::start().await;
+    let ws = Ws::socketio(&server).await;
+    let mut http = Http::connect(&server).await;
+    assert_eq!(http.get("/socket.io/").await.status, 400);
+    let took = server.stop_gracefully().await;
+    assert!(took < std::time::Duration::from_secs(2), "{took:?}");
+    drop((ws, http));
+}

@@ -13,6 +13,7 @@ mod server;
 mod closing;
 mod events;
 mod handshake;
+mod noise;
 mod plain;
 mod polling;
 mod slow;

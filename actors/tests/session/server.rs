@@ -133,6 +133,17 @@ impl Server {
         self.finish().await;
     }
 
+    /// Stops as a server in production does.
+    pub async fn stop_gracefully(mut self) -> Duration {
+        self.engine.close_all(Reason::ServerRestart).await;
+        self.engine.drained().await;
+        let since = Instant::now();
+        self.handle.stop(true).await;
+        let took = since.elapsed();
+        self.stop().await;
+        took
+    }
+
     /// Stops with everybody still there.
     pub async fn vanish(mut self) {
         self.stop().await;

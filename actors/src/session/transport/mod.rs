@@ -5,7 +5,7 @@
 //! http.rs       requests that ask for a session, and the answers to those that get none
 //! upgrade.rs    WebSocket requests, taken in front of the HTTP application
 //! websocket.rs  WebSocket frames from bytes and to bytes
-//! duplex.rs     one WebSocket: reads and writes on one task
+//! duplex.rs     one WebSocket: reads and writes on one task; duplex/hearing.rs is the reading
 //! outgoing.rs   what is on its way into its socket
 //! gate.rs       who may poll, and what a poll is told besides what waits
 //! polling.rs    HTTP long polling

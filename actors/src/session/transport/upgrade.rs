@@ -159,12 +159,12 @@ pub(super) async fn begin(
     carrier: Carrier,
     visit: Arc<Visit>,
 ) -> Result<Arc<Line>, Denied> {
-    engine.application().admit(&visit, protocol)?;
+    let admission = engine.application().admit(&visit, protocol)?;
     let line = match protocol {
         Protocol::SocketIo => {
             let line = engine.line(protocol, carrier, visit);
             let _ = line.outbox.push(engine.open_packet(&line));
-            Session::start(engine, &line, None);
+            Session::start(engine, &line, None, admission);
             line
         }
         Protocol::EngineIo | Protocol::Plain | Protocol::Sse => {
@@ -173,7 +173,7 @@ pub(super) async fn begin(
             if protocol == Protocol::EngineIo {
                 let _ = line.outbox.push(engine.open_packet(&line));
             }
-            Session::start(engine, &line, Some(welcome));
+            Session::start(engine, &line, Some(welcome), admission);
             line
         }
     };
