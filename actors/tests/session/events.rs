@@ -26,8 +26,15 @@ async fn events_come_as_they_happen_and_the_last_one_says_why_it_ends() {
         assert_eq!(http.chunk().await.unwrap(), event);
     }
     socket.connection.close(Reason::Unauthorized);
-    let closing = "event: closing\ndata: {\"reason\":\"unauthorized\"}\n\n";
-    assert_eq!(http.chunk().await.unwrap(), closing);
+    let closing = http.chunk().await.unwrap();
+    let data = closing.strip_prefix("event: closing\ndata: ").unwrap();
+    let event: serde_json::Value = serde_json::from_str(data).unwrap();
+    assert_eq!(event["event"], "closing");
+    assert_eq!(event["data"], json!({"reason": "unauthorized"}));
+    assert!(
+        event["id"].is_string() && event["timestamp"].is_string(),
+        "{event}"
+    );
     assert_eq!(http.chunk().await, None);
     assert_eq!(server.echo.closed().await, Reason::Unauthorized);
     server.finish().await;

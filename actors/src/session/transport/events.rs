@@ -8,6 +8,9 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
+use chrono::SecondsFormat;
+use serde_json::json;
+use uuid::Uuid;
 
 use super::http::{self, Denied};
 use super::socket::HardEnd;
@@ -76,10 +79,16 @@ struct Stream {
 }
 
 impl Stream {
-    /// The last event.
-    fn farewell(reason: Reason) -> Bytes {
-        let data = format!(r#"{{"reason":"{reason}"}}"#);
-        sse::event(None, "closing", &data).payload()
+    /// The last event, in the form that every other has.
+    fn farewell(&self, reason: Reason) -> Bytes {
+        let now = self.body.line.clock.now();
+        let data = json!({
+            "event": "closing",
+            "id": Uuid::now_v7(),
+            "timestamp": now.to_rfc3339_opts(SecondsFormat::Millis, true),
+            "data": { "reason": reason },
+        });
+        sse::event(None, "closing", &data.to_string()).payload()
     }
 }
 
@@ -105,7 +114,7 @@ impl MessageBody for Stream {
                 if std::mem::replace(&mut this.told, true) {
                     return Poll::Ready(None);
                 }
-                Poll::Ready(Some(Ok(Stream::farewell(reason))))
+                Poll::Ready(Some(Ok(this.farewell(reason))))
             }
         }
     }
