@@ -114,17 +114,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the `callboard` that lies beside this program. `settings` are environment variables.
+    /// Starts one. `settings` are environment variables.
     pub async fn start(data: &Data, settings: &[(&str, &str)]) -> Result<Self> {
-        let program = std::env::current_exe()
-            .map_err(|error| error.to_string())?
-            .with_file_name("callboard");
-        if !program.is_file() {
-            return Err(format!(
-                "{} is missing: cargo build --release --bin callboard",
-                program.display()
-            ));
-        }
+        let program = program()?;
         let address = free_address()?;
         let log = data.folder.join("server.log");
         let output = File::create(&log).map_err(|error| error.to_string())?;
@@ -213,6 +205,39 @@ impl Server {
 
     pub async fn end(mut self) -> Result<()> {
         self.process.kill().await.map_err(|error| error.to_string())
+    }
+}
+
+/// The `callboard` that lies beside this program.
+fn program() -> Result<PathBuf> {
+    let program = std::env::current_exe()
+        .map_err(|error| error.to_string())?
+        .with_file_name("callboard");
+    if program.is_file() {
+        Ok(program)
+    } else {
+        Err(format!(
+            "{} is missing: cargo build --release --bin callboard",
+            program.display()
+        ))
+    }
+}
+
+/// A token of the first admin, made by a process of its own: no password is hashed in the server.
+pub async fn token_from_outside(data: &Data) -> Result<String> {
+    let output = Command::new(program()?)
+        .args(["token", "--user", EMAIL])
+        .current_dir(&data.folder)
+        .env_clear()
+        .env("DATABASE_URL", &data.url)
+        .output()
+        .await
+        .map_err(|error| error.to_string())?;
+    let token = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if output.status.success() && !token.is_empty() {
+        Ok(token)
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }
 
