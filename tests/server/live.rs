@@ -84,6 +84,7 @@ async fn an_event_reaches_a_socket_once_whichever_ways_it_qualifies(kind: Kind) 
     let server = Server::start(kind).await;
     let (editor, viewer) = (server.editor().await, server.viewer().await);
     let episode = editor.create_episode("Pilot", 1).await;
+    server.settle(&viewer).await;
     // By the namespace, by the room, and for the plain client by two namespaces.
     let room = json!({"room": format!("episode:{}", id(&episode))});
     let socket = SocketIo::connected(server.port(), "/episodes", &viewer.token).await;

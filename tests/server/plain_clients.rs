@@ -111,6 +111,7 @@ async fn an_event_stream_hears_of_a_change_under_its_seq(kind: Kind) {
     let server = Server::start(kind).await;
     let (editor, viewer) = (server.editor().await, server.viewer().await);
     let episode = editor.create_episode("Pilot", 1).await;
+    server.settle(&viewer).await;
     let rooms = format!("episode:{}", id(&episode));
     let stream = Stream::open(
         &server.url(),
@@ -144,6 +145,7 @@ async fn an_event_stream_resumes_from_the_last_event_id(kind: Kind) {
     let mut server = Server::start(kind).await;
     let (editor, viewer) = (server.editor().await, server.viewer().await);
     let episode = editor.create_episode("Pilot", 1).await;
+    server.settle(&viewer).await;
     let query = format!("token={}", viewer.token);
     let stream = Stream::open(&server.url(), &query).await;
     stream.heard.event("ready").await;

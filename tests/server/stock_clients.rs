@@ -45,6 +45,7 @@ async fn is_ready_joins_and_hears(kind: Kind, library: Library) {
     let (editor, viewer) = (server.editor().await, server.viewer().await);
     let program = Program::start(library).await;
     let episode = editor.create_episode("Pilot", 1).await;
+    server.settle(&viewer).await;
     let room = format!("episode:{}", id(&episode));
 
     for transports in EVERY_TRANSPORT {
@@ -279,6 +280,7 @@ async fn a_node_client_recovers_the_first_the_second_and_the_tenth_time(kind: Ki
     let (editor, viewer) = (server.editor().await, server.viewer().await);
     let program = Program::start(Library::Node).await;
     let episode = editor.create_episode("Pilot", 1).await;
+    server.settle(&viewer).await;
     for transports in EVERY_TRANSPORT {
         let line = Line::to(server.port()).await;
         let socket = program
@@ -299,6 +301,14 @@ async fn a_node_client_recovers_the_first_the_second_and_the_tenth_time(kind: Ki
             .ask("join", json!({"room": format!("episode:{}", id(&episode))}))
             .await;
         socket.heard.event("viewer_joined").await;
+        // With a word: one that just vanishes is a viewer for some seconds more.
+        other
+            .ask(
+                "leave",
+                json!({"room": format!("episode:{}", id(&episode))}),
+            )
+            .await;
+        socket.heard.event("viewer_left").await;
         other.disconnect().await;
         socket.disconnect().await;
     }
@@ -309,6 +319,7 @@ async fn a_python_program_that_keeps_pid_and_offset_recovers_too(kind: Kind) {
     let (editor, viewer) = (server.editor().await, server.viewer().await);
     let program = Program::start(Library::Python).await;
     let episode = editor.create_episode("Pilot", 1).await;
+    server.settle(&viewer).await;
     for transports in EVERY_TRANSPORT {
         let line = Line::to(server.port()).await;
         let socket = program.connect(
@@ -331,6 +342,7 @@ async fn a_python_client_that_keeps_nothing_starts_afresh_and_says_so(kind: Kind
     let (editor, viewer) = (server.editor().await, server.viewer().await);
     let program = Program::start(Library::Python).await;
     let episode = editor.create_episode("Pilot", 1).await;
+    server.settle(&viewer).await;
     for transports in EVERY_TRANSPORT {
         let line = Line::to(server.port()).await;
         let socket = program
@@ -384,6 +396,7 @@ async fn a_client_recovers_after_the_server_was_killed(kind: Kind) {
         Program::start(Library::Python).await,
     ];
     let episode = editor.create_episode("Pilot", 1).await;
+    server.settle(&viewer).await;
     let mut sockets = Vec::new();
     for program in &programs {
         for transports in EVERY_TRANSPORT {
@@ -433,6 +446,7 @@ async fn a_client_whose_namespaces_share_a_connection_recovers_each_of_them(kind
     let program = Program::start(Library::Node).await;
     let line = Line::to(server.port()).await;
     let episode = editor.create_episode("Pilot", 1).await;
+    server.settle(&viewer).await;
     let shared = json!({"options": {"forceNew": false}});
     let root = program.connect(&line.url(), "/", &viewer.token, WEBSOCKET, shared.clone());
     let episodes = program.connect(&line.url(), "/episodes", &viewer.token, WEBSOCKET, shared);

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::database::{Database, Kind};
 use super::rest::text;
+use super::socketio::SocketIo;
 use super::{Folder, User};
 
 const ADMIN_EMAIL: &str = "admin@callboard.test";
@@ -288,6 +289,19 @@ impl Server {
             .post(&path, json!({"reason": "a test"}))
             .await
             .data();
+    }
+
+    /// Waits until what is on the Record has been handed out: a socket that connects now begins behind it.
+    pub async fn settle(&self, user: &User) {
+        super::eventually(
+            "what was changed has been handed out",
+            super::SOON,
+            || async {
+                let socket = SocketIo::connected(self.port, "/episodes", &user.token).await;
+                socket.memory().offset == self.last_seq().await.to_string()
+            },
+        )
+        .await;
     }
 
     /// The Record's highest `seq`.
