@@ -183,6 +183,10 @@ impl Heard {
 
 /// The `seq` of an event's report; `None` for what was never recorded.
 pub fn seq(report: &Value) -> Option<u64> {
+    // An acknowledgement of `join` speaks of a `seq` too.
+    if report["on"] != "event" {
+        return None;
+    }
     report["seq"]
         .as_u64()
         .or_else(|| report["args"][0]["seq"].as_u64())
