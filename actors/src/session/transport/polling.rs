@@ -21,7 +21,7 @@ use super::http::{self, Denied, Wanted};
 use super::socket::HardEnd;
 use super::upgrade;
 use crate::session::actor::Received;
-use crate::session::application::Connection;
+use crate::session::application::{Connection, Protocol};
 use crate::session::engine::Engine;
 use crate::session::line::{Carrier, Line};
 use crate::session::outbox::Drained;
@@ -197,9 +197,13 @@ async fn wait(line: &Line) -> Found {
 }
 
 /// The body of a poll; with the end behind it when nothing more will come.
+///
+/// Not behind a DISCONNECT: the stock JavaScript client handles a close packet at once and a message one turn later, so
+/// in one body it would take the close for a broken line and come back. The next poll brings the end.
 fn finish(engine: &Engine, line: &Line, mut frames: Vec<Frame>) -> Bytes {
     if let Some(reason) = line.outbox.closed()
         && line.outbox.queued_bytes() == 0
+        && !(reason.sends_disconnect() && line.protocol == Protocol::SocketIo)
     {
         engine.directory().remove(&line.sid);
         frames.push(farewell(reason));
