@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::Result;
+use crate::audience::Audience;
 use crate::figures::{Sample, Section, time};
 use crate::http::Http;
-use crate::live::Live;
 use crate::server::{Data, Database, Server, episode};
 
 const CLIENTS: [usize; 2] = [1, 100];
@@ -45,18 +45,14 @@ async fn measure(database: Database, clients: usize) -> Result<Vec<String>> {
     let token = server.token().await?;
     let mut http = Http::connect(server.address, Some(&token)).await?;
     let id = server.episode(&mut http, 1).await?;
+    let audience = Audience::new()?;
     let (told, mut seen) = mpsc::unbounded_channel();
     for _ in 0..clients {
-        let mut live = Live::connect(server.address, &token).await?;
-        live.join(&format!("episode:{id}")).await?;
-        let told = told.clone();
-        tokio::spawn(async move {
-            while let Ok((message, at)) = live.next().await {
-                if message.contains("\"episode_updated\"") && told.send((message, at)).is_err() {
-                    break;
-                }
-            }
-        });
+        let room = format!("episode:{id}");
+        let told = Some(told.clone());
+        audience
+            .listen(server.address, &token, &room, "\"episode_updated\"", told)
+            .await?;
     }
     let (mut after_answer, mut after_sending) = (Sample::default(), Sample::default());
     for number in 0..PUTS + 100 {

@@ -6,12 +6,15 @@
 //! server.rs       the server under test: start, wait until ready, memory, end
 //! http.rs         a client of one keep-alive connection that does nothing it need not do
 //! live.rs         a Socket.IO client over WebSocket, as small
+//! audience.rs     such clients on a thread of their own
 //! figures.rs      medians, percentiles, and the table
 //! side_effects.rs delivery.rs throughput.rs connections.rs startup.rs     one program each
 //! ```
 //!
-//! The load generator runs on one thread, so that it takes at most one core from the server.
+//! Whoever writes runs on one thread, so that it takes at most one core from the server; clients that listen while times
+//! are taken run on another.
 
+mod audience;
 mod connections;
 mod delivery;
 mod figures;

@@ -9,9 +9,9 @@
 use std::time::{Duration, Instant};
 
 use crate::Result;
+use crate::audience::Audience;
 use crate::figures::{Sample, Section, time};
 use crate::http::Http;
-use crate::live::Live;
 use crate::server::{Data, Database, Server, episode};
 
 const CLIENTS: usize = 10;
@@ -56,8 +56,12 @@ pub async fn run(databases: &[Database]) -> Result<Section> {
 async fn measure(database: Database, rows: &mut Vec<Vec<String>>) -> Result<()> {
     let mut on = Side::start(database, &[]).await?;
     let mut off = Side::start(database, &OFF).await?;
+    let audience = Audience::new()?;
     for _ in 0..CLIENTS {
-        on.listen().await?;
+        let room = format!("episode:{}", on.episode);
+        audience
+            .listen(on.server.address, &on.token, &room, "", None)
+            .await?;
     }
     // Warm: pools are filled, statements are prepared.
     on.block(300).await?;
@@ -120,14 +124,6 @@ impl Side {
             episode,
             puts: 0,
         })
-    }
-
-    /// One more client that has joined the episode and reads whatever comes.
-    async fn listen(&self) -> Result<()> {
-        let mut live = Live::connect(self.server.address, &self.token).await?;
-        live.join(&format!("episode:{}", self.episode)).await?;
-        tokio::spawn(async move { while live.next().await.is_ok() {} });
-        Ok(())
     }
 
     async fn put(&mut self) -> Result<Duration> {
