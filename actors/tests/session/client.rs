@@ -128,7 +128,9 @@ pub struct Http(pub TcpStream, pub Vec<u8>);
 impl Http {
     pub async fn connect(server: &Server) -> Http {
         let stream = TcpStream::connect(server.address).await;
-        Http(stream.expect("it listens"), Vec::new())
+        let stream = stream.expect("it listens");
+        stream.set_nodelay(true).expect("an open socket");
+        Http(stream, Vec::new())
     }
 
     pub async fn write(&mut self, bytes: &[u8]) {
