@@ -166,6 +166,10 @@ impl Application for Echo {
                 let _ = socket.emit("message-back", &arguments);
                 now(None)
             }
+            (_, "block") => {
+                std::thread::sleep(std::time::Duration::from_millis(1500));
+                now(None)
+            }
             (_, "panic") => Box::pin(async { panic!("event, as asked") }),
             (_, "wait") => {
                 let (permits, waiting) =

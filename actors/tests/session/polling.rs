@@ -225,6 +225,28 @@ async fn a_session_that_nobody_polls_is_dead_when_the_next_request_comes() {
 }
 
 #[actix_rt::test]
+async fn a_session_that_is_dead_is_found_dead_though_its_own_thread_is_busy() {
+    let server = Server::with_workers(2, |config| {
+        config.ping_interval = Duration::from_millis(200);
+        config.ping_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let path = polling_socketio(&server).await;
+    let mut busy = Http::connect(&server).await;
+    busy.send("POST", &path, "", br#"42["block"]"#).await;
+    tokio::time::sleep(Duration::from_millis(450)).await;
+    // Connections go to the workers in turn, so one of these comes to the other one.
+    let since = std::time::Instant::now();
+    let answers = (0..4).map(|_| Box::pin(get(&server, &path)));
+    let (first, ..) = futures_util::future::select_all(answers).await;
+    assert_eq!((first.status, first.body.as_str()), (400, GONE));
+    let took = since.elapsed();
+    assert!(took < Duration::from_millis(700), "{took:?}");
+    busy.response().await;
+    server.finish().await;
+}
+
+#[actix_rt::test]
 async fn a_client_that_closes_has_its_poll_ended_with_a_noop_whichever_came_first() {
     for workers in [1, 2] {
         let server = Server::with_workers(workers, |_| {}).await;

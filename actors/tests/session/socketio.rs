@@ -439,6 +439,48 @@ async fn a_client_that_sends_more_than_is_handled_is_not_read_until_there_is_roo
 }
 
 #[actix_rt::test]
+async fn a_client_that_asks_without_reading_is_slowed_down_before_it_is_a_slow_consumer() {
+    let server = Server::start().await;
+    let ws = Ws::socketio(&server).await;
+    let socket = server.echo.connected().await;
+    let padding = "x".repeat(10_000);
+    let total = 3_000;
+    let (mut sink, mut stream) = futures_util::StreamExt::split(ws.0);
+    let sent = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = std::sync::Arc::clone(&sent);
+    let sending = actix_rt::spawn(async move {
+        for id in 0..total {
+            let event = format!(r#"42{id}["message-with-ack",{id},"{padding}"]"#);
+            let message = tokio_tungstenite::tungstenite::Message::text(event);
+            futures_util::SinkExt::send(&mut sink, message)
+                .await
+                .unwrap();
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        sink
+    });
+    let mut before = usize::MAX;
+    while before != sent.load(Ordering::SeqCst) {
+        before = sent.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(before < total, "the server reads without bound");
+    assert_eq!(socket.connection.outbox().closed(), None);
+    for id in 0..total {
+        let next = patiently("an ack", futures_util::StreamExt::next(&mut stream)).await;
+        let text = next.unwrap().unwrap().into_text().unwrap();
+        assert!(
+            text.starts_with(&format!("43{id}[{id},")),
+            "{id}: {text:.20}"
+        );
+    }
+    let sink = sending.await.unwrap();
+    let ws = futures_util::stream::SplitStream::reunite(stream, sink).unwrap();
+    Ws(ws).leave().await;
+    server.finish().await;
+}
+
+#[actix_rt::test]
 async fn what_waits_to_be_handled_is_bounded_in_bytes_as_well() {
     let server = Server::with(|config| config.max_payload = 100_000).await;
     let mut ws = Ws::socketio(&server).await;
