@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::Times;
+use super::{Times, breaks, listen_plain, listen_stream};
 use crate::support::rest::text;
-use crate::support::socketio::SocketIo;
-use crate::support::{Heard, Kind, Server, User, eventually, on_both_databases};
+use crate::support::stock::{Library, Program, WEBSOCKET};
+use crate::support::{Kind, Server, User, eventually, on_both_databases};
 
 on_both_databases![
     no_request_fails_or_slows_while_the_side_effects_fail,
@@ -39,15 +39,29 @@ async fn no_request_fails_or_slows_while_the_side_effects_fail(kind: Kind) {
     ];
     let server = Server::with(kind, &settings).await;
     let admin = server.admin().await;
-    let listener = SocketIo::open_hearing(
-        server.port(),
+    let viewer = server.viewer().await;
+    let program = Program::start(Library::Node).await;
+    let socket = program.connect(
+        &server.url(),
         "/episodes",
-        json!({"token": server.viewer().await.token}),
-        Heard::brief(),
-    )
-    .await;
-    listener.heard.event("ready").await;
+        &viewer.token,
+        WEBSOCKET,
+        json!({"brief": true}),
+    );
+    socket.heard.event("ready").await;
     let start = server.last_seq().await;
+    let stop_listening = Arc::default();
+    let listeners = [
+        ("socket.io", socket.heard.clone()),
+        (
+            "plain",
+            listen_plain(&server, &viewer, start, &stop_listening),
+        ),
+        (
+            "stream",
+            listen_stream(&server, &viewer, start, &stop_listening),
+        ),
+    ];
 
     let shared = Arc::new(Shared::default());
     let mut writers = Vec::new();
@@ -140,11 +154,11 @@ async fn no_request_fails_or_slows_while_the_side_effects_fail(kind: Kind) {
     .await;
     let record = server
         .database
-        .rows("SELECT CAST(seq AS TEXT), event FROM record ORDER BY seq")
+        .rows("SELECT CAST(seq AS TEXT), event FROM record ORDER BY record.seq")
         .await;
     let activity = server
         .database
-        .rows("SELECT CAST(seq AS TEXT), action FROM activity ORDER BY seq")
+        .rows("SELECT CAST(seq AS TEXT), action FROM activity ORDER BY activity.seq")
         .await;
     assert!(
         record == activity,
@@ -167,16 +181,22 @@ async fn no_request_fails_or_slows_while_the_side_effects_fail(kind: Kind) {
         .filter_map(|row| row[0].parse().ok())
         .filter(|seq| *seq > start)
         .collect();
-    listener.heard.reached(last, RECOVERY).await;
-    assert!(
-        listener.heard.seqs() == events,
-        "{} events of {} were heard",
-        listener.heard.seqs().len(),
-        events.len()
-    );
-    for row in actors(&server).await {
+    for (name, heard) in &listeners {
+        heard.reached(last, RECOVERY).await;
+        let count = heard.seqs().len();
         assert!(
-            row["restarts"].as_u64() > Some(0) && !row["last_panic"].is_null(),
+            heard.seqs() == events,
+            "{name} heard {count} of {} events; {}",
+            events.len(),
+            breaks(heard)
+        );
+    }
+    stop_listening.store(true, Ordering::Relaxed);
+    for row in actors(&server).await {
+        // A session is not restarted: it ends with its connection, and its client comes back.
+        let again = row["name"] == "Session" || row["restarts"].as_u64() > Some(0);
+        assert!(
+            again && !row["last_panic"].is_null(),
             "told to panic, and did not: {row}"
         );
     }

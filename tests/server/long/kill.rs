@@ -11,8 +11,7 @@ use rand::{RngExt, SeedableRng};
 use reqwest::Method;
 use serde_json::json;
 
-use super::seeded;
-use crate::support::plain::{Plain, Stream};
+use super::{breaks, listen_plain, listen_stream, seeded};
 use crate::support::server::id;
 use crate::support::stock::{Library, POLLING, Program, StockSocket, UPGRADE, WEBSOCKET};
 use crate::support::{Heard, Kind, Server, User, eventually, on_both_databases};
@@ -120,7 +119,7 @@ async fn no_change_is_lost_or_doubled_when_the_server_is_killed_twenty_times(kin
     // 1. What was answered is on the Record, once; what was not answered, at most once; what was refused, never.
     let record = server
         .database
-        .rows("SELECT CAST(seq AS TEXT), event, COALESCE(request_id, '') FROM record ORDER BY seq")
+        .rows("SELECT CAST(seq AS TEXT), event, COALESCE(request_id, '') FROM record ORDER BY record.seq")
         .await;
     let seqs: Vec<u64> = record
         .iter()
@@ -172,7 +171,7 @@ async fn no_change_is_lost_or_doubled_when_the_server_is_killed_twenty_times(kin
     .await;
     let activity = server
         .database
-        .rows("SELECT CAST(seq AS TEXT), action FROM activity ORDER BY seq")
+        .rows("SELECT CAST(seq AS TEXT), action FROM activity ORDER BY activity.seq")
         .await;
     let expected: Vec<Vec<String>> = record.iter().map(|row| row[..2].to_vec()).collect();
     assert!(
@@ -230,7 +229,7 @@ async fn no_change_is_lost_or_doubled_when_the_server_is_killed_twenty_times(kin
                 episodes.len(),
                 around(&got),
                 around(&episodes),
-                reconnections(heard),
+                breaks(heard),
             );
         }
     }
@@ -330,78 +329,4 @@ async fn write(
         outcomes.push((request, outcome));
     }
     outcomes
-}
-
-/// A bare WebSocket that comes back with the last `seq` it heard, until told to stop.
-fn listen_plain(server: &Server, user: &User, start: u64, stop: &Arc<AtomicBool>) -> Heard {
-    let (url, token, stop, heard) = (
-        server.ws_url(),
-        user.token.clone(),
-        Arc::clone(stop),
-        Heard::brief(),
-    );
-    let ears = heard.clone();
-    tokio::spawn(async move {
-        while !stop.load(Ordering::Relaxed) {
-            let since = ears.last_seq().unwrap_or(start);
-            let query = format!("token={token}&since={since}");
-            match Plain::try_open_hearing(&url, &query, ears.clone()).await {
-                Ok(_client) => drop(
-                    ears.wait_within(Duration::from_secs(600), "its end", |report| {
-                        report["on"] == "closed"
-                    })
-                    .await,
-                ),
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
-    });
-    heard
-}
-
-/// The same over the event stream, with `Last-Event-ID`.
-fn listen_stream(server: &Server, user: &User, start: u64, stop: &Arc<AtomicBool>) -> Heard {
-    let (url, token, stop, heard) = (
-        server.url(),
-        user.token.clone(),
-        Arc::clone(stop),
-        Heard::brief(),
-    );
-    let ears = heard.clone();
-    tokio::spawn(async move {
-        while !stop.load(Ordering::Relaxed) {
-            let last = ears.last_seq().unwrap_or(start).to_string();
-            match Stream::try_open_hearing(
-                &url,
-                &format!("token={token}"),
-                Some(&last),
-                ears.clone(),
-            )
-            .await
-            {
-                Ok(_stream) => drop(
-                    ears.wait_within(Duration::from_secs(600), "its end", |report| {
-                        report["on"] == "closed"
-                    })
-                    .await,
-                ),
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
-    });
-    heard
-}
-
-/// When a client lost and found its connection, between which events: for the message of a failed test.
-fn reconnections(heard: &Heard) -> String {
-    let mut said = Vec::new();
-    let mut last = 0;
-    for report in heard.all() {
-        match report["seq"].as_u64() {
-            Some(seq) => last = seq,
-            None if report["on"] != "event" => said.push(format!("after {last} {report}")),
-            None => {}
-        }
-    }
-    said.join("; ")
 }
