@@ -13,6 +13,7 @@ use crate::bed::Bed;
 
 on_both!(
     the_same_key_and_body_get_the_first_answer,
+    a_path_of_any_length_can_have_a_key,
     of_many_requests_with_one_key_one_runs,
     a_released_key_is_free_again,
     a_key_is_free_after_a_day_and_a_claim_whose_process_died_after_a_while,
@@ -87,6 +88,31 @@ async fn the_same_key_and_body_get_the_first_answer(bed: Bed) {
         assert!(matches!(fresh, Claimed::New(_)));
     }
     assert!(idempotency::claim(store, scope("\0"), b"").await.is_err());
+}
+
+/// An index takes only so much, and what is as random as this cannot be compressed.
+async fn a_path_of_any_length_can_have_a_key(bed: Bed) {
+    let long = |length: usize| -> String {
+        let ids = std::iter::repeat_with(|| Uuid::new_v4().simple().to_string());
+        format!("/{}", ids.take(length / 32).collect::<String>())
+    };
+    for path in [long(2_000), long(100_000)] {
+        let scope = Scope { path, ..scope("k") };
+        let again = scope.clone();
+        let Claimed::New(first) = idempotency::claim(&bed.store, scope, b"body")
+            .await
+            .unwrap()
+        else {
+            panic!("it is new");
+        };
+        idempotency::complete(&bed.store, first, given(b"answer"))
+            .await
+            .unwrap();
+        let again = idempotency::claim(&bed.store, again, b"body")
+            .await
+            .unwrap();
+        assert!(matches!(again, Claimed::Replay(_)), "{again:?}");
+    }
 }
 
 async fn of_many_requests_with_one_key_one_runs(bed: Bed) {

@@ -15,7 +15,7 @@ use super::fault::How;
 use super::ledger::Row;
 use super::{Restart, Spec};
 
-/// `holds_at` of an actor that has not started, waits for its restart, or could not be made.
+/// `holds_at` of a permanent actor that has not started, and of any that waits for its restart, or could not be made.
 const NEVER: u64 = u64::MAX;
 
 /// How often a reader tries for figures of one moment.
@@ -63,7 +63,12 @@ impl Gauge {
             busy_nanos: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             failed: AtomicBool::new(false),
-            holds_at: AtomicU64::new(NEVER),
+            // Others than the permanent ones are made while the server runs, for what has just come up: that one of
+            // them has yet to be polled for the first time is no reason to send clients elsewhere.
+            holds_at: AtomicU64::new(match spec.restart {
+                Restart::Permanent => NEVER,
+                Restart::Transient | Restart::Temporary => 0,
+            }),
             fault: AtomicU8::new(0),
             task: AtomicWaker::new(),
         }
@@ -126,6 +131,7 @@ impl Gauge {
     /// The actor could not even be made. It never holds, while anyone still counts on it.
     pub fn fail(&self) {
         self.failed.store(true, Ordering::Release);
+        self.down();
     }
 
     /// Gone as it should be. A permanent actor that somebody still holds a mailbox of should not be.

@@ -109,11 +109,11 @@ impl Ledger {
         Some(row.account())
     }
 
-    /// Whether every long-lived actor (all but the temporary ones) has started and holds.
+    /// Whether every permanent actor has started, and every long-lived one (all but the temporary) holds.
     ///
     /// # Errors
-    /// With the names of those that do not: they have not started yet, wait for a restart, have run for less than ten
-    /// seconds after such a wait, or could not be made.
+    /// With the names of those that do not: they are permanent and have not started yet, wait for a restart, have run
+    /// for less than ten seconds after such a wait, or could not be made.
     pub fn ready(&self) -> Result<(), Vec<&'static str>> {
         let now = self.0.clock.monotonic();
         let rows = self.0.rows.read().clone();

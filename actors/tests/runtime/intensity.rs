@@ -33,6 +33,18 @@ fn fifty_panics_in_a_row_back_off_and_lose_nothing_else() {
 }
 
 #[test]
+fn an_actor_that_is_made_while_the_server_runs_does_not_make_it_unready() {
+    in_system(async {
+        let (ledger, _clock) = stage();
+        let (_mailbox, diary, _) = probe(&ledger, Restart::Transient, 64);
+        assert_eq!(diary.count(Seen::Started), 0);
+        assert_eq!(ledger.ready(), Ok(()), "it is about to start");
+        settle().await;
+        assert_eq!(ledger.ready(), Ok(()));
+    });
+}
+
+#[test]
 fn readiness_returns_when_the_actor_has_held_for_ten_seconds() {
     in_system(async {
         let (ledger, clock) = stage();
