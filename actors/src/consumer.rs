@@ -147,6 +147,8 @@ impl Progress {
         let look = std::mem::take(&mut self.look);
         match self.follower.missing() {
             gap if look => Step::Read(gap.unwrap_or(page)),
+            // Nobody who waits for a flush is told to wait for a late tell as well.
+            Some(gap) if !self.waiters.is_empty() => Step::Read(gap),
             Some(_) if self.patient.is_none() => {
                 self.patient = Some(self.follower.done());
                 Step::Wait
