@@ -11,6 +11,7 @@ use callboard_actors::runtime::Clock;
 use crate::auth::passwords::{self, Passwords};
 use crate::auth::tokens::Tokens;
 use crate::config::{Config, is_email};
+use crate::error::conflict;
 use crate::http::openapi;
 use crate::server::Application;
 use crate::store::users::{self, NewUser, UserPatch};
@@ -105,7 +106,10 @@ pub struct Failed(pub String);
 
 impl From<StoreError> for Failed {
     fn from(error: StoreError) -> Failed {
-        Failed(error.to_string())
+        match error {
+            StoreError::Conflict { code } => Failed(format!("{} ({code})", conflict(code))),
+            error => Failed(error.to_string()),
+        }
     }
 }
 

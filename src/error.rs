@@ -392,7 +392,7 @@ impl From<StoreError> for ApiError {
 }
 
 /// The words for a conflict; the code is the store's.
-fn conflict(code: &str) -> &'static str {
+pub(crate) fn conflict(code: &str) -> &'static str {
     match code {
         "episode_number_taken" => "the team has an episode of this number in this season already",
         "already_published" => "the episode is published already",

@@ -46,6 +46,11 @@ pub enum ServerError {
         address: String,
         error: std::io::Error,
     },
+    #[error(
+        "there is no admin, and none can be made: ADMIN_EMAIL is `{0}`, who is a user already; \
+         another address is accepted, or run `callboard user set-role {0} admin`"
+    )]
+    NoAdmin(String),
     #[error("{0}")]
     Store(#[from] StoreError),
     #[error("{0}")]
@@ -303,7 +308,12 @@ async fn first_admin(
         password_hash: Some(auth.passwords.hash(password.clone()).await?),
     };
     // `None`: another node was faster.
-    let made = users::insert_first_admin(store, new).await?;
+    let made = match users::insert_first_admin(store, new).await {
+        Err(StoreError::Conflict { .. }) => {
+            return Err(ServerError::NoAdmin(config.admin.email.clone()));
+        }
+        made => made?,
+    };
     Ok(made.map(|user| FirstAdmin {
         email: user.email,
         password: given.is_none().then_some(password),

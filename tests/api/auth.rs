@@ -1,11 +1,17 @@
 //! Log in, refresh, log out, and tokens that are not good.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use callboard::config::Config;
+use callboard::server::Application;
+use callboard::store::users::{self, NewUser};
+use callboard::store::{By, Store};
 use callboard_actors::model::identity::Role;
+use callboard_actors::runtime::Clock;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, Client, PASSWORD, run};
+use crate::bed::{Bed, Client, Folder, PASSWORD, run};
 
 async fn login(client: &Client, email: &str, password: &str) -> crate::bed::Answer {
     client
@@ -145,5 +151,36 @@ fn a_token_that_is_not_good_says_why() {
             .refused(401, "token_missing");
         bed.clock.advance(Duration::from_secs(3_601));
         of(&good).get("auth/me").await.refused(401, "token_expired");
+    });
+}
+
+#[test]
+fn a_start_without_an_admin_whose_address_is_taken_says_what_to_do() {
+    run(async {
+        let folder = Folder::new();
+        let url = format!("sqlite://{}/test.db", folder.path().display());
+        let clock = Clock::system();
+        let store = Store::open(&url, clock.clone()).await.unwrap();
+        store.migrate().await.unwrap();
+        let new = NewUser {
+            email: "ADMIN@localhost".into(),
+            name: "A".into(),
+            role: Role::Viewer,
+            team: None,
+            password_hash: None,
+        };
+        users::insert(&store, new, By::nobody()).await.unwrap();
+        store.close().await;
+        let values = BTreeMap::from([("DATABASE_URL".to_owned(), url)]);
+        let config = Config::read(&values).unwrap();
+        let Err(error) = Application::build(config, clock).await else {
+            panic!("it started");
+        };
+        assert!(
+            error
+                .to_string()
+                .contains("user set-role admin@localhost admin"),
+            "{error}"
+        );
     });
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use callboard::config::Config;
 use callboard::server::{Application, Stopper};
@@ -11,15 +12,19 @@ use callboard::store::{By, Store, record};
 use callboard_actors::consumer::Flush;
 use callboard_actors::model::identity::{Role, User};
 use callboard_actors::runtime::Clock;
+use futures_util::future::join;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use uuid::Uuid;
 
 pub const PASSWORD: &str = "correct horse battery";
 
-/// Runs a test on actix's runtime.
+/// Runs a test on actix's runtime. One that hangs fails: SIGTERM would not end it, for the servers in
+/// this process hear that too.
 pub fn run(test: impl Future<Output = ()>) {
-    actix_rt::System::new().block_on(test);
+    let limit = Duration::from_secs(120);
+    let done = actix_rt::System::new().block_on(async { tokio::time::timeout(limit, test).await });
+    assert!(done.is_ok(), "the test hangs");
 }
 
 /// A folder that is gone when the test ends.
@@ -96,14 +101,25 @@ impl Bed {
         &self.state.store
     }
 
-    /// Everything on the Record up to now is written by those who write.
+    /// Everything on the Record up to now is written by those who write. They wait for more to write with it, on a
+    /// clock that stands still: it is wound until they are done.
     pub async fn flushed(&self) {
         let upto = record::span(self.store()).await.unwrap().last;
         let actors = &self.state.actors;
         let logger = actors.activity_logger.as_ref().unwrap();
-        assert_eq!(logger.ask(Flush { upto }).await, Ok(true));
         let notifier = actors.notifier.as_ref().unwrap();
-        assert_eq!(notifier.ask(Flush { upto }).await, Ok(true));
+        let written = join(logger.ask(Flush { upto }), notifier.ask(Flush { upto }));
+        let wound = async {
+            loop {
+                self.clock.advance(Duration::from_millis(100));
+                // Their threads are others, and nothing tells when they have come to wait.
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::select! {
+            written = written => assert_eq!(written, (Ok(true), Ok(true))),
+            () = wound => {}
+        }
     }
 
     /// A new user of this role, without a password.
