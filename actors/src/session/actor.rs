@@ -326,15 +326,23 @@ impl Session {
         [lonely, spaces, stall, self.attachments_until]
             .into_iter()
             .flatten()
-            .fold(self.heartbeat.next(), Duration::min)
+            .fold(self.next_beat(), Duration::min)
+    }
+
+    fn next_beat(&self) -> Duration {
+        let next = self.heartbeat.next();
+        if next == self.heartbeat.deadline() && self.line.protocol != Protocol::Sse {
+            next.max(self.line.deadline())
+        } else {
+            next
+        }
     }
 
     fn look_at_the_clock(&mut self, now: Duration) {
         match self.heartbeat.beat(now) {
             Beat::Nothing => {}
             Beat::Ping => self.ping(now),
-            // Nothing comes back on an event stream, so nothing can be late.
-            Beat::Dead if self.line.protocol == Protocol::Sse => self.ping(now),
+            Beat::Dead if !self.line.is_overdue() => {}
             Beat::Dead => self.line.close(Reason::PingTimeout),
         }
         let connect_timeout = self.engine.config().connect_timeout;
@@ -363,6 +371,10 @@ impl Session {
             }
         };
         let _ = self.line.outbox.push(ping);
+        // A poll has it when it takes it, which may be never: then the deadline stays where it was.
+        if matches!(self.line.carrier(), Carrier::WebSocket | Carrier::Plain) {
+            self.line.pinged(self.engine.config().ping_timeout);
+        }
     }
 
     /// A WebSocket's writer sees for itself whether it gets on. Polls and event streams are drained by

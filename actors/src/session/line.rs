@@ -101,13 +101,22 @@ impl Line {
     }
 
     pub fn set_deadline(&self, deadline: Duration) {
-        let micros = u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX);
-        self.deadline.store(micros, Ordering::Release);
+        self.deadline.store(micros(deadline), Ordering::Release);
+    }
+
+    /// The client was handed its ping at this moment, and has so long to answer, if not longer.
+    pub fn pinged(&self, timeout: Duration) {
+        let deadline = self.clock.monotonic() + timeout;
+        self.deadline.fetch_max(micros(deadline), Ordering::AcqRel);
+    }
+
+    pub fn deadline(&self) -> Duration {
+        Duration::from_micros(self.deadline.load(Ordering::Acquire))
     }
 
     /// Whether the client is dead by now, whatever timer has fired or not.
     pub fn is_overdue(&self) -> bool {
-        self.clock.monotonic().as_micros() >= u128::from(self.deadline.load(Ordering::Acquire))
+        self.clock.monotonic() >= self.deadline()
     }
 
     pub fn joined(&self, namespace: Arc<str>) {
@@ -185,4 +194,8 @@ impl Connection for Line {
         }
         self.outbox.close_after(last, reason);
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -92,6 +92,22 @@ async fn a_poll_that_is_hung_up_ends_the_session_at_once() {
 }
 
 #[actix_rt::test]
+async fn a_poll_that_is_hung_up_before_it_is_looked_at_ends_the_session_too() {
+    let server = Server::start().await;
+    for _ in 0..20 {
+        let path = polling_socketio(&server).await;
+        let mut http = Http::connect(&server).await;
+        http.send("GET", &path, "", b"").await;
+        drop(http);
+        // Found gone, or found in the way of this one: either way it is the end.
+        assert_eq!(get(&server, &path).await.status, 400);
+        server.echo.closed().await;
+        is_gone(&server, &path).await;
+    }
+    server.finish().await;
+}
+
+#[actix_rt::test]
 async fn of_two_posts_at_once_the_second_is_refused_and_the_session_is_gone() {
     let server = Server::start().await;
     let path = polling_socketio(&server).await;

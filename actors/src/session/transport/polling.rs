@@ -161,7 +161,12 @@ async fn poll(
     waiting.ended = true;
     drop(waiting);
     let body = match found {
-        Found::Frames(frames) => finish(engine, &line, frames),
+        Found::Frames(frames) => {
+            if frames.iter().any(|frame| frame.payload_bytes() == b"2") {
+                line.pinged(engine.config().ping_timeout);
+            }
+            finish(engine, &line, frames)
+        }
         Found::Closed(reason) => {
             engine.directory().remove(&line.sid);
             engineio::body([&farewell(reason)])
