@@ -16,7 +16,7 @@ use crate::server::{Data, Database, Server, episode};
 
 const CLIENTS: usize = 10;
 const ROUNDS: usize = 30;
-const PACED: usize = 30;
+const PACED: usize = 50;
 const PAUSE: Duration = Duration::from_millis(10);
 const BLOCK: usize = 100;
 /// Between blocks: what the last one left to do is done.
