@@ -157,6 +157,7 @@ mod tests {
                 sid: "s1".into(),
                 namespaces: vec![Namespace::Root],
                 user: ada.user,
+                role: crate::model::identity::Role::Viewer,
                 expires_at: noon() + 10 * DAY,
                 rooms: vec![],
             };

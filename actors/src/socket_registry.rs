@@ -47,6 +47,8 @@ pub struct SocketRegistry {
     ends: BTreeSet<(DateTime<Utc>, Arc<str>)>,
     /// Sockets that were forced off lately; the oldest are forgotten.
     forced: VecDeque<Arc<str>>,
+    /// Users whose rights were changed lately: who was let in as what it was just before is still on its way here.
+    changed: VecDeque<(DateTime<Utc>, Uuid, Rights)>,
     opened: u64,
     closed: BTreeMap<&'static str, u64>,
 }
@@ -54,14 +56,25 @@ pub struct SocketRegistry {
 /// So many sockets that were forced off are remembered here; all of them are in the database.
 const FORCED: usize = 1024;
 
+/// How long a change of somebody's rights is held against sockets that come in: longer than anybody takes from being
+/// identified to being listed, and than what was known of a user may be out of date.
+const LATELY: chrono::Duration = chrono::Duration::seconds(5);
+/// So many changes are remembered.
+const CHANGED: usize = 1024;
+
+/// What a user may be; `None`: nothing, it is disabled.
+type Rights = Option<Role>;
+
 /// A connection.
 struct Line {
     connection: Arc<dyn Connection>,
+    /// Of the socket that came last. Each namespace has a token of its own, so there may be others.
     user: Option<UserRef>,
     sockets: BTreeMap<Arc<str>, Socket>,
 }
 
 struct Socket {
+    user: Uuid,
     namespaces: Vec<Namespace>,
     rooms: Vec<Channel>,
     expires_at: DateTime<Utc>,
@@ -135,6 +148,8 @@ pub struct Attached {
     pub sid: Arc<str>,
     pub namespaces: Vec<Namespace>,
     pub user: UserRef,
+    /// As which it was let in.
+    pub role: Role,
     pub expires_at: DateTime<Utc>,
     pub rooms: Vec<Channel>,
 }
@@ -219,6 +234,7 @@ impl SocketRegistry {
             users: HashMap::new(),
             ends: BTreeSet::new(),
             forced: VecDeque::new(),
+            changed: VecDeque::new(),
             opened: 0,
             closed: BTreeMap::new(),
         }
@@ -302,7 +318,8 @@ impl Handler<Renewed> for SocketRegistry {
 
     fn handle(&mut self, renewed: Renewed, _: &mut Context<Self>) {
         if let Some(socket) = self.socket(&renewed.connection, &renewed.sid) {
-            socket.expires_at = renewed.expires_at;
+            let before = std::mem::replace(&mut socket.expires_at, renewed.expires_at);
+            self.ends.remove(&(before, renewed.sid.clone()));
             self.ends.insert((renewed.expires_at, renewed.sid));
         }
     }
@@ -355,8 +372,8 @@ impl Handler<Sids> for SocketRegistry {
 impl Handler<Heard> for SocketRegistry {
     type Result = ();
 
-    fn handle(&mut self, Heard(entry): Heard, _: &mut Context<Self>) {
-        self.heed(&entry);
+    fn handle(&mut self, Heard(entry): Heard, ctx: &mut Context<Self>) {
+        self.heed(&entry, ctx.clock().now());
     }
 }
 
@@ -393,10 +410,20 @@ impl SocketRegistry {
             .entry(attached.user.id)
             .or_default()
             .insert(id.clone());
+        let user = attached.user.id;
+        // Its change was heard before it was: the same end as for those who were there.
+        let changed = self.changed.iter().rev();
+        let mut lately = changed.take_while(|(at, ..)| *at + LATELY > now);
+        if let Some((_, _, rights)) = lately.find(|(_, it, _)| *it == user)
+            && rights.is_none_or(|role| role < attached.role)
+        {
+            line.connection.close(Reason::Unauthorized);
+        }
         line.user = Some(attached.user);
         line.sockets.insert(
             sid.clone(),
             Socket {
+                user,
                 namespaces: attached.namespaces,
                 rooms: attached.rooms,
                 expires_at,
@@ -408,6 +435,9 @@ impl SocketRegistry {
             && let Some(line) = self.lines.get(&old)
         {
             line.connection.close(Reason::Superseded);
+            if let Some(socket) = line.sockets.get(&sid) {
+                self.ends.remove(&(socket.expires_at, sid.clone()));
+            }
         }
         self.ends.insert((expires_at, sid));
     }
@@ -416,7 +446,20 @@ impl SocketRegistry {
         if let Some(line) = self.lines.get_mut(connection)
             && let Some(socket) = line.sockets.remove(sid)
         {
+            let is_there = line.sockets.values().any(|other| other.user == socket.user);
             self.forget_socket(connection, sid, &socket);
+            if !is_there {
+                self.forget_user(connection, socket.user);
+            }
+        }
+    }
+
+    fn forget_user(&mut self, connection: &Arc<str>, user: Uuid) {
+        if let Some(lines) = self.users.get_mut(&user) {
+            lines.remove(connection);
+            if lines.is_empty() {
+                self.users.remove(&user);
+            }
         }
     }
 
@@ -434,14 +477,7 @@ impl SocketRegistry {
         };
         for (sid, socket) in &line.sockets {
             self.forget_socket(connection, sid, socket);
-        }
-        if let Some(user) = &line.user
-            && let Some(lines) = self.users.get_mut(&user.id)
-        {
-            lines.remove(connection);
-            if lines.is_empty() {
-                self.users.remove(&user.id);
-            }
+            self.forget_user(connection, socket.user);
         }
         *self.closed.entry(reason.as_str()).or_default() += 1;
         let data = json!({ "id": &**connection, "user": line.user, "reason": reason });
@@ -468,7 +504,7 @@ impl SocketRegistry {
 
     /// Ends what a user may no longer have: everything of one that was disabled or whose role was
     /// lowered. With its next token it is let in as what it is then.
-    fn heed(&self, entry: &Entry) {
+    fn heed(&mut self, entry: &Entry, now: DateTime<Utc>) {
         #[derive(Deserialize)]
         struct Change<T> {
             old: T,
@@ -482,13 +518,29 @@ impl SocketRegistry {
         #[derive(Deserialize)]
         struct Data {
             id: Uuid,
+            role: Role,
+            disabled: bool,
             changes: Changes,
         }
         let Ok(data) = serde_json::from_str::<Data>(entry.data.get()) else {
             return;
         };
-        let lowered = data.changes.role.is_some_and(|role| role.new < role.old);
-        let disabled = data.changes.disabled.is_some_and(|it| it.new && !it.old);
+        let lowered = data
+            .changes
+            .role
+            .as_ref()
+            .is_some_and(|role| role.new < role.old);
+        let disabled = data
+            .changes
+            .disabled
+            .as_ref()
+            .is_some_and(|it| it.new && !it.old);
+        if data.changes.role.is_some() || data.changes.disabled.is_some() {
+            let rights = (!data.disabled).then_some(data.role);
+            self.changed.push_back((now, data.id, rights));
+            let over = self.changed.len().saturating_sub(CHANGED);
+            self.changed.drain(..over);
+        }
         if !lowered && !disabled {
             return;
         }
@@ -583,12 +635,12 @@ impl SocketRegistry {
 
 impl Filter {
     fn takes(&self, line: &Line) -> bool {
-        let mut sockets = line.sockets.values();
-        let user = line.user.as_ref().map(|user| user.id);
-        self.user_id.is_none_or(|id| user == Some(id))
+        let any = |is: &dyn Fn(&Socket) -> bool| line.sockets.values().any(is);
+        self.user_id
+            .is_none_or(|id| any(&|socket| socket.user == id))
             && self
                 .namespace
-                .is_none_or(|it| sockets.any(|socket| socket.namespaces.contains(&it)))
+                .is_none_or(|it| any(&|socket| socket.namespaces.contains(&it)))
             && self
                 .room
                 .as_ref()

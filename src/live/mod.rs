@@ -170,6 +170,7 @@ impl Live {
             sid: socket.sid.clone(),
             namespaces: state.namespaces.clone(),
             user: identity.user.clone(),
+            role: identity.role,
             expires_at: identity.expires_at,
             rooms: state
                 .channels()

@@ -42,12 +42,25 @@ impl Bed {
         user: &UserRef,
         ends_in: i64,
     ) {
+        self.attach_as(connection, sid, user, Role::Viewer, ends_in)
+            .await;
+    }
+
+    async fn attach_as(
+        &self,
+        connection: &Arc<FakeConnection>,
+        sid: &str,
+        user: &UserRef,
+        role: Role,
+        ends_in: i64,
+    ) {
         self.registry
             .ask(Attached {
                 connection: connection.clone(),
                 sid: sid.into(),
                 namespaces: vec![Namespace::Episodes],
                 user: user.clone(),
+                role,
                 expires_at: noon() + chrono::Duration::seconds(ends_in),
                 rooms: Vec::new(),
             })
@@ -62,7 +75,10 @@ impl Bed {
 }
 
 fn changed(user: &UserRef, changes: serde_json::Value) -> Arc<Entry> {
-    let data = json!({ "id": user.id, "changes": changes });
+    // The user as it is then, and what has changed.
+    let role = changes["role"]["new"].as_str().unwrap_or("viewer");
+    let disabled = changes["disabled"]["new"] == true;
+    let data = json!({ "id": user.id, "role": role, "disabled": disabled, "changes": changes });
     Arc::new(Entry {
         seq: 1,
         new: NewEntry {
@@ -211,6 +227,70 @@ fn a_user_that_is_disabled_or_lowered_loses_every_connection_and_nobody_else_doe
             );
             assert_eq!(two.closed(), None);
         }
+    });
+}
+
+#[test]
+fn who_was_let_in_as_what_it_was_just_before_a_change_does_not_stay() {
+    on_actix(async {
+        let lowered = json!({"role": {"old": "admin", "new": "editor"}});
+        let disabled = json!({"disabled": {"old": false, "new": true}});
+        for (changes, role, ends) in [
+            (&lowered, Role::Admin, true),
+            (&lowered, Role::Editor, false),
+            (&disabled, Role::Viewer, true),
+        ] {
+            let bed = bed();
+            let anna = identity("anna", Role::Admin).user;
+            bed.registry
+                .tell(Heard(changed(&anna, changes.clone())))
+                .unwrap();
+            let late = FakeConnection::new("late", noon());
+            bed.attach_as(&late, "s1", &anna, role, 60).await;
+            let ends = ends.then_some(Reason::Unauthorized);
+            assert_eq!(late.closed(), ends, "{changes} {role}");
+            let other = FakeConnection::new("other", noon());
+            let ben = identity("ben", Role::Admin).user;
+            bed.attach_as(&other, "s2", &ben, Role::Admin, 60).await;
+            assert_eq!(other.closed(), None);
+        }
+    });
+}
+
+#[test]
+fn a_connection_with_sockets_of_two_users_is_both_users_and_leaves_nothing_of_either() {
+    on_actix(async {
+        let bed = bed();
+        let one = FakeConnection::new("one", noon());
+        let (anna, ben) = (
+            identity("anna", Role::Editor).user,
+            identity("ben", Role::Viewer).user,
+        );
+        bed.attach(&one, "s1", &anna, 60).await;
+        bed.attach(&one, "s2", &ben, 60).await;
+        for user in [&anna, &ben] {
+            let filter = Filter {
+                user_id: Some(user.id),
+                ..Filter::default()
+            };
+            assert_eq!(bed.list(filter).await, ["one"], "{}", user.name);
+        }
+        let users = async || bed.registry.ask(GetStats).await.unwrap().users;
+        assert_eq!(users().await, 2);
+        bed.registry
+            .tell(Detached {
+                connection: "one".into(),
+                sid: "s2".into(),
+            })
+            .unwrap();
+        assert_eq!(users().await, 1);
+        bed.registry
+            .tell(Closed {
+                connection: "one".into(),
+                reason: Reason::ClientClosed,
+            })
+            .unwrap();
+        assert_eq!(users().await, 0);
     });
 }
 
