@@ -36,13 +36,31 @@ pub(in crate::session) fn visit(head: &RequestHead, peer: Option<SocketAddr>) ->
     Arc::new(Visit {
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
-        headers: kept
-            .filter_map(|(name, value)| {
-                Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-            })
-            .collect(),
+        headers: fitting(
+            kept.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))),
+        ),
         peer,
     })
+}
+
+/// Bytes of headers that are kept for the life of a connection. HTTP takes more than a hundred kilobytes,
+/// which would be what each idle connection costs if a client so wished.
+const HEADERS: usize = 16 * 1024;
+
+/// Bytes of a query, likewise: a token and some hundred rooms have their place in it.
+pub(in crate::session) const QUERY: usize = 32 * 1024;
+
+/// Those that fit, in their order.
+fn fitting<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
+    let mut left = HEADERS;
+    headers
+        .filter(|(name, value)| {
+            let after = left.checked_sub(name.len() + value.len());
+            left = after.unwrap_or(left);
+            after.is_some()
+        })
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// One parameter of a raw query. Those of Engine.IO need no decoding.
@@ -184,6 +202,14 @@ mod tests {
             polling("EIO=4&transport=websocket").unwrap_err(),
             unknown_transport
         );
+    }
+
+    #[test]
+    fn headers_that_are_kept_have_a_bound_and_a_long_one_does_not_push_out_the_others() {
+        let long = "x".repeat(20_000);
+        let kept = fitting([("host", "a"), ("cookie", &*long), ("origin", "b")].into_iter());
+        let names: Vec<_> = kept.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["host", "origin"]);
     }
 
     #[test]

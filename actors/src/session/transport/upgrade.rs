@@ -159,6 +159,9 @@ pub(super) async fn begin(
     carrier: Carrier,
     visit: Arc<Visit>,
 ) -> Result<Arc<Line>, Denied> {
+    if visit.query.len() > http::QUERY {
+        return Err(Denied::plain(414, "URI too long"));
+    }
     let admission = engine.application().admit(&visit, protocol)?;
     let line = match protocol {
         Protocol::SocketIo => {
