@@ -7,7 +7,7 @@ use callboard_actors::model::envelope::Ephemeral;
 use callboard_actors::model::event::Kind;
 use callboard_actors::model::policy;
 use callboard_actors::model::presence::{Status, Subject};
-use callboard_actors::model::room::{Channel, Room};
+use callboard_actors::model::room::{Channel, Namespace, Room};
 use callboard_actors::ports::{Resumable, Unavailable};
 use callboard_actors::presence_registry::{SetStatus, Unview, View};
 use callboard_actors::session::{Protocol, Refused, Socket};
@@ -231,7 +231,27 @@ impl Live {
     }
 
     async fn view(&self, socket: &Socket, state: &State, body: Option<&RawValue>) -> Done {
-        let viewers = self.look(socket, state, subject(body)?).await?;
+        let subject = subject(body)?;
+        // Of the others nothing is told to anybody, so a view of one that is not there costs its place alone.
+        if subject.kind == "episode"
+            && let Ok(id) = subject.id.parse()
+        {
+            let channel = Channel::room(Namespace::Episodes, Room::Episode(id));
+            self.must_exist(&channel).await?;
+        }
+        let viewers = self.look(socket, state, subject).await?;
+        // Who looks is among those who look, unless there was no place left.
+        let own = json!(state.identity().user.id);
+        if self.parts.presence.is_some()
+            && !viewers
+                .as_array()
+                .is_some_and(|all| all.iter().any(|viewer| viewer["id"] == own))
+        {
+            return Err(Fault::new(
+                "too_many_views",
+                "a socket views only so many things at once",
+            ));
+        }
         Ok(json!({ "viewers": viewers }))
     }
 

@@ -19,8 +19,8 @@ use crate::session::Outbox;
 
 /// How long somebody stays when its last socket has gone.
 pub const GRACE: Duration = Duration::from_secs(3);
-/// Subjects that one socket views.
-const SUBJECTS_OF_SOCKET: usize = 64;
+/// Subjects that one socket views: as many as it may join rooms, each of which makes it a viewer.
+const SUBJECTS_OF_SOCKET: usize = 500;
 /// Pairs of a user and a subject, over all.
 const VIEWS: usize = 200_000;
 
