@@ -8,19 +8,28 @@
 //! whose outbox is closed is forgotten.
 //! *Never* waits for a client; closing is the connection's own work.
 
+mod messages;
+mod rows;
+
+pub use messages::{
+    Attached, Closed, Detached, ForceOff, GetStats, Joined, Left, List, Opened, Renewed, Sids,
+    WasForced,
+};
+pub use rows::{Filter, Row, Stats};
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Handler, Message, Supervised};
+use actix::{Actor, Handler, Supervised};
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::to_raw_value;
 use uuid::Uuid;
 
 use crate::broadcaster::{Heard, Publish};
-use crate::model::envelope::{Ephemeral, timestamp};
+use crate::model::envelope::Ephemeral;
 use crate::model::event::Kind;
 use crate::model::identity::{Role, UserRef};
 use crate::model::record::Entry;
@@ -79,143 +88,6 @@ struct Socket {
     rooms: Vec<Channel>,
     expires_at: DateTime<Utc>,
 }
-
-/// A connection, as `GET socket/connections` lists it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Row {
-    pub id: Arc<str>,
-    /// The socket of each namespace.
-    pub sids: BTreeMap<&'static str, Arc<str>>,
-    /// `null` until a namespace has let it in.
-    pub user: Option<UserRef>,
-    /// `websocket`, `polling`, `plain` or `sse`.
-    pub transport: &'static str,
-    pub namespaces: BTreeSet<&'static str>,
-    pub rooms: BTreeSet<String>,
-    pub connected_at: String,
-    pub last_activity: String,
-    pub ip: Option<String>,
-    pub user_agent: Option<String>,
-    pub queued_bytes: usize,
-}
-
-/// Which connections to list; what is not given does not narrow.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    pub namespace: Option<Namespace>,
-    pub user_id: Option<Uuid>,
-    /// As spelt: `episode:<id>`.
-    pub room: Option<String>,
-}
-
-/// Figures of this node.
-#[derive(Clone, Debug, Serialize)]
-pub struct Stats {
-    pub connections: usize,
-    pub sockets: usize,
-    pub users: usize,
-    pub by_transport: BTreeMap<&'static str, usize>,
-    pub by_namespace: BTreeMap<&'static str, usize>,
-    pub queued_bytes: usize,
-    /// Since the start.
-    pub opened: u64,
-    /// Since the start, by reason.
-    pub closed: BTreeMap<&'static str, u64>,
-}
-
-// Messages
-
-/// A connection was opened; who it is shows at [`Attached`].
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Opened {
-    pub connection: Arc<dyn Connection>,
-}
-
-/// A connection is closed.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Closed {
-    pub connection: Arc<str>,
-    pub reason: Reason,
-}
-
-/// A socket was let in. Answered when it is listed and its token is watched.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Attached {
-    pub connection: Arc<dyn Connection>,
-    pub sid: Arc<str>,
-    pub namespaces: Vec<Namespace>,
-    pub user: UserRef,
-    /// As which it was let in.
-    pub role: Role,
-    pub expires_at: DateTime<Utc>,
-    pub rooms: Vec<Channel>,
-}
-
-/// A socket left its namespace, or its connection ended.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Detached {
-    pub connection: Arc<str>,
-    pub sid: Arc<str>,
-}
-
-/// A socket joined a room.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Joined {
-    pub connection: Arc<str>,
-    pub sid: Arc<str>,
-    pub channel: Channel,
-}
-
-/// A socket left a room.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Left {
-    pub connection: Arc<str>,
-    pub sid: Arc<str>,
-    pub channel: Channel,
-}
-
-/// A socket has a new token.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Renewed {
-    pub connection: Arc<str>,
-    pub sid: Arc<str>,
-    pub expires_at: DateTime<Utc>,
-}
-
-/// The connections, newest first.
-#[derive(Message)]
-#[rtype(result = "Vec<Row>")]
-pub struct List(pub Filter);
-
-/// Ends the connection with this id, or the one that bears this `sid`. `false`: there is none.
-#[derive(Message)]
-#[rtype(result = "bool")]
-pub struct ForceOff {
-    pub socket_id: String,
-    pub reason: Reason,
-}
-
-/// Whether this socket was forced off lately. Known before its client can know it.
-#[derive(Message)]
-#[rtype(result = "bool")]
-pub struct WasForced(pub Arc<str>);
-
-/// Figures.
-#[derive(Message)]
-#[rtype(result = "Stats")]
-pub struct GetStats;
-
-/// The `sid`s of all sockets that Socket.IO's recovery may ask for one day.
-#[derive(Message)]
-#[rtype(result = "Vec<String>")]
-pub struct Sids;
 
 // Life
 
@@ -630,55 +502,6 @@ impl SocketRegistry {
             audience: vec![Channel::all(Namespace::Admin)],
             except: None,
         }));
-    }
-}
-
-impl Filter {
-    fn takes(&self, line: &Line) -> bool {
-        let any = |is: &dyn Fn(&Socket) -> bool| line.sockets.values().any(is);
-        self.user_id
-            .is_none_or(|id| any(&|socket| socket.user == id))
-            && self
-                .namespace
-                .is_none_or(|it| any(&|socket| socket.namespaces.contains(&it)))
-            && self
-                .room
-                .as_ref()
-                .is_none_or(|room| line.rooms().contains(room))
-    }
-}
-
-impl Line {
-    fn rooms(&self) -> BTreeSet<String> {
-        let channels = self.sockets.values().flat_map(|socket| &socket.rooms);
-        channels
-            .filter_map(|channel| channel.room.as_ref())
-            .map(ToString::to_string)
-            .collect()
-    }
-
-    fn row(&self) -> Row {
-        let connection = &self.connection;
-        let visit = connection.visit();
-        let mut sids = BTreeMap::new();
-        for (sid, socket) in &self.sockets {
-            for namespace in &socket.namespaces {
-                sids.insert(namespace.path(), sid.clone());
-            }
-        }
-        Row {
-            id: connection.id().clone(),
-            namespaces: sids.keys().copied().collect(),
-            sids,
-            user: self.user.clone(),
-            transport: connection.transport(),
-            rooms: self.rooms(),
-            connected_at: timestamp(connection.opened_at()),
-            last_activity: timestamp(connection.last_activity()),
-            ip: visit.peer.map(|peer| peer.ip().to_string()),
-            user_agent: visit.header("user-agent").map(str::to_owned),
-            queued_bytes: connection.outbox().queued_bytes(),
-        }
     }
 }
 
