@@ -16,5 +16,6 @@ mod live;
 mod long;
 mod permissions;
 mod plain_clients;
+mod recovery;
 mod sessions;
 mod stock_clients;

@@ -26,6 +26,7 @@ pub enum Library {
 pub const POLLING: &[&str] = &["polling"];
 pub const WEBSOCKET: &[&str] = &["websocket"];
 pub const UPGRADE: &[&str] = &["polling", "websocket"];
+pub const EVERY_TRANSPORT: [&[&str]; 3] = [POLLING, WEBSOCKET, UPGRADE];
 
 /// A client program. Dropping it ends it.
 pub struct Program {
