@@ -8,9 +8,14 @@ use tracing_subscriber::fmt;
 
 use crate::config::{Config, LogFormat};
 
+/// What is no HTTP or no WebSocket frame is no error of the server's: the client is refused, which is enough, and whoever
+/// likes could fill the log with it.
+const CLIENTS_ERRORS: &str = "actix_http::h1::dispatcher=off,actix_http::ws=off";
+
 /// Called once, by the program. A server in a test has whatever its test set up.
 pub fn init(config: &Config) {
-    let filter = EnvFilter::try_new(&config.log_filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = format!("{CLIENTS_ERRORS},{}", config.log_filter);
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = fmt::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
