@@ -60,7 +60,7 @@ impl Default for Config {
             upgrade_timeout: Duration::from_secs(10),
             attachment_timeout: Duration::from_secs(20),
             outbox_limit: 1 << 20,
-            stall_timeout: Duration::from_secs(5),
+            stall_timeout: Duration::from_secs(3),
             max_namespaces: 16,
             max_attachments: 64,
             max_pending: 64,
