@@ -1,10 +1,10 @@
-//! Does a request wait for its side effects? The same PUT on two servers that run side by side: on one with activity,
-//! notifications, presence and joined clients, on the other with all of them off.
+//! Does a request wait for its side effects? The same PUT on three servers that run side by side: one with activity,
+//! notifications, presence and joined clients; one with the services alone; one with all of them off.
 //!
 //! Two ways of asking. *Paced*: one PUT, then a pause, so that its side effects are over before the next one and cannot
-//! burden the other server's turn; this is what an editor meets. *Back to back*: blocks of PUTs without a pause; here the
+//! burden another server's turn; this is what an editor meets. *Back to back*: blocks of PUTs without a pause; here the
 //! side effects of one compete for the same cores with the next one, which is work, not waiting.
-//! The servers take turns within each round, and who begins alternates.
+//! The servers take turns within each round, and who begins changes.
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ use crate::figures::{Sample, Section, time};
 use crate::http::Http;
 use crate::server::{Data, Database, Server, episode};
 
+/// With services and clients, with services, with neither.
+const SIDES: usize = 3;
 const CLIENTS: usize = 10;
 const ROUNDS: usize = 30;
 const PACED: usize = 50;
@@ -39,67 +41,67 @@ pub async fn run(databases: &[Database]) -> Result<Section> {
         columns: vec![
             "database",
             "load",
-            "PUTs each",
-            "on: median, p99",
+            "side effects",
+            "PUTs",
+            "median, p99",
             "off: median, p99",
             "ratio of medians",
             "ratio by round: least, middle half, greatest",
         ],
         rows,
         notes: vec![format!(
-            "On: activity, notifications and presence, {CLIENTS} Socket.IO clients that joined the episode. Off: the three \
-             services switched off, no client. {ROUNDS} rounds; in each, both servers are measured."
+            "On: activity, notifications and presence; the clients are Socket.IO over WebSocket and have joined the episode. \
+             Off: the three services switched off, no client. {ROUNDS} rounds; in each, all servers are measured."
         )],
     })
 }
 
 async fn measure(database: Database, rows: &mut Vec<Vec<String>>) -> Result<()> {
-    let mut on = Side::start(database, &[]).await?;
-    let mut off = Side::start(database, &OFF).await?;
+    let mut sides = [
+        Side::start(database, &[]).await?,
+        Side::start(database, &[]).await?,
+        Side::start(database, &OFF).await?,
+    ];
     let audience = Audience::new()?;
     for _ in 0..CLIENTS {
-        let room = format!("episode:{}", on.episode);
+        let joined = &sides[0];
+        let room = format!("episode:{}", joined.episode);
         audience
-            .listen(on.server.address, &on.token, &room, "", None)
+            .listen(joined.server.address, &joined.token, &room, "", None)
             .await?;
     }
     // Warm: pools are filled, statements are prepared.
-    on.block(300).await?;
-    off.block(300).await?;
-    tokio::time::sleep(REST).await;
+    for side in &mut sides {
+        side.block(300).await?;
+    }
 
     let mut paced = Comparison::default();
     let mut back_to_back = Comparison::default();
     for round in 0..ROUNDS {
-        let (mut with, mut without) = (Sample::default(), Sample::default());
-        for turn in 0..PACED {
-            if (round + turn) % 2 == 0 {
-                with.push(on.put_and_pause().await?);
-                without.push(off.put_and_pause().await?);
-            } else {
-                without.push(off.put_and_pause().await?);
-                with.push(on.put_and_pause().await?);
-            }
+        let mut samples: [Sample; SIDES] = Default::default();
+        for turn in 0..PACED * SIDES {
+            let side = (round + turn) % SIDES;
+            samples[side].push(sides[side].put().await?);
+            tokio::time::sleep(PAUSE).await;
         }
-        paced.round(with, without)?;
+        paced.round(samples)?;
         tokio::time::sleep(REST).await;
-        let (with, without);
-        if round % 2 == 0 {
-            with = on.block(BLOCK).await?;
-            without = off.block(BLOCK).await?;
-        } else {
-            without = off.block(BLOCK).await?;
-            with = on.block(BLOCK).await?;
+        let mut samples: [Sample; SIDES] = Default::default();
+        for turn in 0..SIDES {
+            let side = (round + turn) % SIDES;
+            samples[side] = sides[side].block(BLOCK).await?;
         }
-        back_to_back.round(with, without)?;
+        back_to_back.round(samples)?;
     }
-    rows.push(paced.row(database, "paced")?);
-    rows.push(back_to_back.row(database, "back to back")?);
-    on.end().await?;
-    off.end().await
+    paced.rows(database, "paced", rows)?;
+    back_to_back.rows(database, "back to back", rows)?;
+    for side in sides {
+        side.end().await?;
+    }
+    Ok(())
 }
 
-/// One of the two servers.
+/// One of the servers.
 struct Side {
     data: Data,
     server: Server,
@@ -137,12 +139,6 @@ impl Side {
         Ok(took)
     }
 
-    async fn put_and_pause(&mut self) -> Result<Duration> {
-        let took = self.put().await?;
-        tokio::time::sleep(PAUSE).await;
-        Ok(took)
-    }
-
     async fn block(&mut self, puts: usize) -> Result<Sample> {
         let mut sample = Sample::default();
         for _ in 0..puts {
@@ -160,20 +156,24 @@ impl Side {
 
 #[derive(Default)]
 struct Comparison {
-    with: Sample,
-    without: Sample,
-    ratios: Sample,
+    times: [Sample; SIDES],
+    /// Of the first two to the last, by round.
+    ratios: [Sample; SIDES - 1],
 }
 
 impl Comparison {
-    fn round(&mut self, mut with: Sample, mut without: Sample) -> Result<()> {
-        self.ratios.push_signed(with.median()? / without.median()?);
-        self.with.append(&mut with);
-        self.without.append(&mut without);
+    fn round(&mut self, mut samples: [Sample; SIDES]) -> Result<()> {
+        let off = samples[SIDES - 1].median()?;
+        for (ratios, sample) in self.ratios.iter_mut().zip(&samples) {
+            ratios.push_signed(sample.median()? / off);
+        }
+        for (times, sample) in self.times.iter_mut().zip(&mut samples) {
+            times.append(sample);
+        }
         Ok(())
     }
 
-    fn row(&self, database: Database, load: &str) -> Result<Vec<String>> {
+    fn rows(&self, database: Database, load: &str, rows: &mut Vec<Vec<String>>) -> Result<()> {
         let both = |sample: &Sample| -> Result<String> {
             Ok(format!(
                 "{}, {}",
@@ -181,15 +181,21 @@ impl Comparison {
                 time(sample.percentile(0.99)?)
             ))
         };
-        let [least, low, high, greatest] = self.ratios.spread()?;
-        Ok(vec![
-            database.name().to_owned(),
-            load.to_owned(),
-            self.with.len().to_string(),
-            both(&self.with)?,
-            both(&self.without)?,
-            format!("{:.3}", self.with.median()? / self.without.median()?),
-            format!("{least:.2}, {low:.2}–{high:.2}, {greatest:.2}"),
-        ])
+        let off = &self.times[SIDES - 1];
+        let names = [format!("on, {CLIENTS} clients"), "on, no client".to_owned()];
+        for ((name, on), ratios) in names.into_iter().zip(&self.times).zip(&self.ratios) {
+            let [least, low, high, greatest] = ratios.spread()?;
+            rows.push(vec![
+                database.name().to_owned(),
+                load.to_owned(),
+                name,
+                on.len().to_string(),
+                both(on)?,
+                both(off)?,
+                format!("{:.3}", on.median()? / off.median()?),
+                format!("{least:.2}, {low:.2}–{high:.2}, {greatest:.2}"),
+            ]);
+        }
+        Ok(())
     }
 }
