@@ -151,9 +151,11 @@ impl State {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// After the commit: tells the actors. Never waits.
+    /// After the commit: tells the actors, once the answer that is being made has left. Waking their
+    /// threads takes longer than all else that a request does here. Never waits.
     pub fn announce(&self, entry: Arc<Entry>) {
-        announce(&self.actors, entry);
+        let actors = self.actors.clone();
+        actix_web::rt::spawn(async move { announce(&actors, entry) });
     }
 
     /// Somebody looks at something; gives who else does. A registry that is down or switched off
