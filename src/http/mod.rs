@@ -151,8 +151,8 @@ impl State {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// After the commit: tells the actors, once the answer that is being made has left. Waking their
-    /// threads takes longer than all else that a request does here. Never waits.
+    /// After the commit: tells the actors, once the answer that is being made has left, so that not
+    /// even waking their threads is in its way. Never waits.
     pub fn announce(&self, entry: Arc<Entry>) {
         let actors = self.actors.clone();
         actix_web::rt::spawn(async move { announce(&actors, entry) });
