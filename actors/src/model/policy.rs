@@ -11,7 +11,6 @@ pub enum Action {
     ManageUsers,
     ManageSockets,
     SeeActors,
-    SeeAllActivity,
 }
 
 impl Action {
@@ -20,10 +19,7 @@ impl Action {
         match self {
             Action::ReadEpisodes => Role::Viewer,
             Action::WriteEpisodes => Role::Editor,
-            Action::ManageUsers
-            | Action::ManageSockets
-            | Action::SeeActors
-            | Action::SeeAllActivity => Role::Admin,
+            Action::ManageUsers | Action::ManageSockets | Action::SeeActors => Role::Admin,
         }
     }
 }
