@@ -16,6 +16,7 @@ use std::time::Duration;
 use actix::{Actor, Handler, ResponseActFuture, Supervised};
 use serde::Serialize;
 use serde_json::value::to_raw_value;
+use uuid::Uuid;
 
 use crate::broadcaster::Publish;
 use crate::consumer::{self, Consumer, Flush, Progress, Told, Work};
@@ -154,6 +155,7 @@ fn push(notification: &Notification, unread_count: u64, clock: &Clock) -> Option
         .inspect_err(|error| tracing::error!(%error, id = %notification.id, "not pushed"))
         .ok()?;
     Some(Ephemeral {
+        id: Uuid::now_v7(),
         event: Kind::Notification.name().into(),
         at: clock.now(),
         user: None,
@@ -174,7 +176,6 @@ mod tests {
     use crate::testing::{
         Client, Fault, MemoryNotifications, MemoryRecord, noon, on_actix, settle,
     };
-    use uuid::Uuid;
 
     struct World {
         record: Arc<MemoryRecord>,

@@ -318,6 +318,7 @@ fn event(change: &Change, now: Now) -> Option<Ephemeral> {
         .inspect_err(|error| tracing::error!(%error, "presence not told"))
         .ok()?;
     Some(Ephemeral {
+        id: Uuid::now_v7(),
         event: kind.name().into(),
         at: now.wall,
         user: Some(UserRef {

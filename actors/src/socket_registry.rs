@@ -495,6 +495,7 @@ impl SocketRegistry {
     fn announce(&self, kind: Kind, at: DateTime<Utc>, data: serde_json::Value) {
         // A rejected tell is counted and logged by the mailbox; the event is of the moment.
         let _ = self.publish.tell(Publish(Ephemeral {
+            id: Uuid::now_v7(),
             event: kind.name().to_owned(),
             at,
             user: None,

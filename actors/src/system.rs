@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix_rt::Arbiter;
 use serde_json::json;
 use serde_json::value::to_raw_value;
+use uuid::Uuid;
 
 use crate::activity_logger::ActivityLogger;
 use crate::broadcaster::{Broadcaster, Heed, Publish};
@@ -208,6 +209,7 @@ fn tell_of_restarts(ledger: &Ledger, broadcaster: &Mailbox<Broadcaster>) {
 
 fn momentary(kind: Kind, clock: &Clock, data: &serde_json::Value) -> Ephemeral {
     Ephemeral {
+        id: Uuid::now_v7(),
         event: kind.name().into(),
         at: clock.now(),
         user: None,

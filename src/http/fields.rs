@@ -220,6 +220,14 @@ impl Fields {
         })
     }
 
+    /// Any JSON value, null too; it must be there.
+    pub fn required_json(&mut self, field: &str) -> Value {
+        self.left.shift_remove(field).unwrap_or_else(|| {
+            self.error(field, "must be given");
+            Value::Null
+        })
+    }
+
     /// What must be there: reports it when it is not, and gives the type's default meanwhile.
     pub fn required<T: Default>(&mut self, field: &str, given: Given<T>) -> T {
         self.required_or(field, given, T::default())

@@ -38,6 +38,7 @@ use crate::store::Store;
 mod activity;
 mod actors;
 mod auth;
+mod broadcast;
 mod call;
 mod context;
 pub mod cors;
@@ -90,6 +91,7 @@ pub fn routes(app: &mut web::ServiceConfig) {
                 .configure(activity::routes)
                 .configure(notifications::routes)
                 .configure(socket::routes)
+                .configure(broadcast::routes)
                 .configure(actors::routes)
                 .default_service(web::to(nowhere)),
         )

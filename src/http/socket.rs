@@ -1,12 +1,12 @@
 //! Sockets, for admins: list them, count them, force one off. Each call that does something is itself
-//! put on the Record.
+//! put on the Record. (What is sent to them is `broadcast.rs`'s.)
 
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use callboard_actors::model::page::Page;
 use callboard_actors::model::policy::Action;
@@ -18,7 +18,7 @@ use callboard_actors::socket_registry::{Filter, ForceOff, GetStats, List, Row};
 use super::call::{Answer, Call, list as page};
 use super::fields::Body;
 use crate::error::ApiError;
-use crate::store::admin_actions;
+use crate::store::admin_actions::{self, AdminAction};
 
 /// How long the registry has to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -99,27 +99,19 @@ async fn disconnect(call: Call, body: Body) -> Result<HttpResponse, ApiError> {
     if !done.map_err(ApiError::unavailable)? {
         return Err(ApiError::not_found("socket"));
     }
-    let resource = Resource {
-        kind: "socket".into(),
-        id: row.id.to_string(),
+    let action = AdminAction {
+        what: "socket/disconnect",
+        resource: Some(Resource {
+            kind: "socket".into(),
+            id: row.id.to_string(),
+        }),
+        data: Map::from_iter([
+            ("user".to_owned(), json!(row.user)),
+            ("reason".to_owned(), json!(reason)),
+        ]),
     };
-    let data = Map::from_iter([
-        ("user".to_owned(), json!(row.user)),
-        (
-            "reason".to_owned(),
-            reason.map_or(Value::Null, Value::String),
-        ),
-    ]);
     // The socket is gone already: that the Record cannot be written must not hide it.
-    match admin_actions::insert(
-        &call.state.store,
-        "socket/disconnect",
-        resource,
-        data,
-        call.by(),
-    )
-    .await
-    {
+    match admin_actions::insert(&call.state.store, action, call.by()).await {
         Ok(entry) => call.state.announce(entry),
         Err(error) => {
             tracing::error!(%error, socket = %row.id, "a forced disconnect is not on the Record")

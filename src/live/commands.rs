@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::Live;
 use super::admission::{MOST_ROOMS, channel};
@@ -303,6 +304,7 @@ impl Live {
         }
         let data = json!({ "room": types.room, "field": types.field });
         self.note(self.parts.broadcaster.tell(Publish(Ephemeral {
+            id: Uuid::now_v7(),
             event: Kind::Typing.name().to_owned(),
             at: now,
             user: Some(state.identity().user),

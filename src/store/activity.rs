@@ -46,7 +46,11 @@ struct Named {
 
 impl NewRow<'_> {
     fn of(entry: &Entry) -> NewRow<'_> {
-        let data: Named = serde_json::from_str(entry.data.get()).unwrap_or_default();
+        // Of an entry about nothing, as an admin's own event is, a `title` or `changes` say nothing either.
+        let data: Named = match &entry.resource {
+            Some(_) => serde_json::from_str(entry.data.get()).unwrap_or_default(),
+            None => Named::default(),
+        };
         let name = [data.title, data.name]
             .into_iter()
             .flatten()
@@ -220,4 +224,38 @@ pub async fn for_resource(
         .map(Row::activity)
         .collect::<Result<Vec<_>>>()?;
     Ok(scope.page(rows, limit, |row| Key(column(row.seq), Uuid::nil())))
+}
+
+#[cfg(test)]
+mod tests {
+    use callboard_actors::model::identity::Origin;
+    use callboard_actors::model::record::{NewEntry, Resource};
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_about_a_resource_has_its_name_and_its_changes() {
+        let entry = |resource| Entry {
+            seq: 1,
+            new: NewEntry {
+                id: Uuid::now_v7(),
+                at: DateTime::UNIX_EPOCH,
+                event: "custom".into(),
+                actor: None,
+                resource,
+                audience: Vec::new(),
+                data: raw(r#"{"title": "x", "changes": {}}"#.into()).unwrap(),
+                origin: Origin::default(),
+            },
+        };
+        let about = entry(Some(Resource {
+            kind: "episode".into(),
+            id: "1".into(),
+        }));
+        assert_eq!(NewRow::of(&about).resource_name.as_deref(), Some("x"));
+        assert_eq!(NewRow::of(&about).changes.as_deref(), Some("{}"));
+        let row = entry(None);
+        let row = NewRow::of(&row);
+        assert_eq!((row.resource_name, row.changes), (None, None));
+    }
 }

@@ -24,6 +24,7 @@ fn every_operation_of_the_document_is_there_and_wants_the_token_that_it_says() {
             let path = row.path.replace("{id}", &Uuid::now_v7().to_string());
             let path = path
                 .replace("{type}", "episode")
+                .replace("{room}", "team:x")
                 .replace("{socket_id}", "none");
             let method: Method = row.method.to_uppercase().parse().unwrap();
             if row.id == "events" {
@@ -69,12 +70,13 @@ fn every_operation_refuses_a_parameter_that_it_does_not_know() {
             if matches!(row.id, "disconnect_socket" | "events") {
                 continue; // these need a socket: see tests/server
             }
-            let id = if row.tag == "users" {
+            let id = if row.tag == "users" || row.id == "notify_user" {
                 user.id.to_string()
             } else {
                 episode.clone()
             };
             let path = row.path.replace("{id}", &id).replace("{type}", "episode");
+            let path = path.replace("{room}", "team:x");
             let method: Method = row.method.to_uppercase().parse().unwrap();
             let refused = answer(admin.request(method, &format!("{path}?limti=5"))).await;
             assert_eq!(refused.wrong_fields(), ["limti"], "{}", row.id);

@@ -5,6 +5,7 @@
 
 mod auth;
 mod bed;
+mod broadcast;
 mod conventions;
 mod episodes;
 mod idempotency;

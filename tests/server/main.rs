@@ -8,6 +8,7 @@
 
 mod support;
 
+mod broadcast;
 mod commands;
 mod configuration;
 mod echo;

@@ -97,6 +97,7 @@ impl World {
 
     fn moment(&self, name: &str, channels: &[Channel], except: Option<Arc<str>>) {
         let event = Ephemeral {
+            id: Uuid::now_v7(),
             event: name.into(),
             at: self.clock.now(),
             user: None,

@@ -37,6 +37,8 @@ struct Wire<'a> {
 /// An event that is true only for the moment: broadcast, never recorded.
 #[derive(Clone, Debug)]
 pub struct Ephemeral {
+    /// UUIDv7.
+    pub id: Uuid,
     pub event: String,
     pub at: DateTime<Utc>,
     pub user: Option<UserRef>,
@@ -74,37 +76,28 @@ impl Envelope {
     }
 
     pub fn ephemeral(event: &Ephemeral) -> Envelope {
-        Envelope::unrecorded(
-            &event.event,
-            event.at,
-            event.user.as_ref(),
-            &event.data,
-            None,
-        )
+        let wire = Wire {
+            event: &event.event,
+            seq: None,
+            id: event.id,
+            timestamp: timestamp(event.at),
+            user: event.user.as_ref(),
+            data: &event.data,
+        };
+        Envelope::new(&wire, None)
     }
 
     /// An ephemeral event that tells a socket how far it has come: `ready`.
     pub fn with_offset(event: &str, at: DateTime<Utc>, data: &RawValue, offset: Seq) -> Envelope {
-        Envelope::unrecorded(event, at, None, data, Some(offset))
-    }
-
-    fn unrecorded(
-        event: &str,
-        at: DateTime<Utc>,
-        user: Option<&UserRef>,
-        data: &RawValue,
-        offset: Option<Seq>,
-    ) -> Envelope {
-        let timestamp = timestamp(at);
         let wire = Wire {
             event,
             seq: None,
             id: Uuid::now_v7(),
-            timestamp,
-            user,
+            timestamp: timestamp(at),
+            user: None,
             data,
         };
-        Envelope::new(&wire, offset)
+        Envelope::new(&wire, Some(offset))
     }
 
     fn new(wire: &Wire<'_>, offset: Option<Seq>) -> Envelope {
@@ -195,6 +188,7 @@ mod tests {
             "{on_socket}"
         );
         let typing = Envelope::ephemeral(&Ephemeral {
+            id: Uuid::now_v7(),
             event: "typing".into(),
             at,
             user: None,

@@ -1,6 +1,8 @@
 //! Every event that a client can receive: its wire name, whether it is recorded, whom it reaches.
 //! The only place where event names are spelt; docs/PROTOCOL.md is compared with this table.
 
+use std::str::FromStr;
+
 use serde::Serialize;
 
 /// One row of the table of events.
@@ -44,6 +46,7 @@ events! {
     ConnectionOpened "connection_opened" false "`/admin`";
     ConnectionClosed "connection_closed" false "`/admin`";
     ActorRestarted "actor_restarted" false "`/admin`";
+    Custom "custom" true "whom the admin who sends it names";
     Ready "ready" false "the connecting socket, in each namespace";
     ServerDraining "server_draining" false "every socket";
     Closing "closing" false "an event stream, as its last event";
@@ -64,9 +67,84 @@ impl Kind {
     }
 }
 
+/// Names that are kept, beside those of the table: Socket.IO's own, and those of events to come.
+#[rustfmt::skip]
+const KEPT: &[&str] = &[
+    "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener",
+    "composition_created", "composition_updated", "composition_deleted", "composition_rendered",
+    "file_uploaded", "file_deleted", "file_download",
+    "job_created", "job_started", "job_completed", "job_failed", "job_retry", "job_retried", "job_cancelled",
+    "job_progress", "job_processor_started",
+    "activity", "notification_read", "admin_alert", "stats",
+];
+
+/// Characters of a [`CustomName`], at most.
+const LONGEST: usize = 64;
+
+/// The name that an admin gives an event of its own: none that means something already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomName(String);
+
+impl CustomName {
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl Default for CustomName {
+    fn default() -> Self {
+        CustomName(Kind::Custom.name().to_owned())
+    }
+}
+
+impl FromStr for CustomName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let allowed = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_:.-".contains(&byte)
+        };
+        let kept =
+            Kind::parse(name).is_some_and(|kind| kind != Kind::Custom) || KEPT.contains(&name);
+        match name {
+            _ if kept => Err(format!(
+                "must not be `{name}`, which has a meaning of its own"
+            )),
+            _ if (1..=LONGEST).contains(&name.len()) && name.bytes().all(allowed) => {
+                Ok(CustomName(name.to_owned()))
+            }
+            _ => Err(format!(
+                "must have 1 to {LONGEST} characters of a-z 0-9 _ : . -"
+            )),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_admins_event_has_a_name_that_means_nothing_else() {
+        let longest = "x".repeat(LONGEST);
+        for good in [
+            "custom",
+            "a",
+            "crew:call-sheet_2.1",
+            "episode_moved",
+            &longest,
+        ] {
+            assert_eq!(good.parse(), Ok(CustomName(good.to_owned())));
+        }
+        let too_long = "x".repeat(LONGEST + 1);
+        for wrong in ["", "Custom", "two words", "a/b", "é", "a\n", &too_long] {
+            assert!(wrong.parse::<CustomName>().is_err(), "{wrong}");
+        }
+        for kept in ROWS.iter().map(|row| row.name).chain(KEPT.iter().copied()) {
+            let is_custom = kept == Kind::Custom.name();
+            assert_eq!(kept.parse::<CustomName>().is_ok(), is_custom, "{kept}");
+        }
+    }
 
     #[test]
     fn every_kind_finds_its_own_row_and_its_own_name() {

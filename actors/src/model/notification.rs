@@ -53,10 +53,11 @@ pub struct Notice {
 
 /// The rule: what notice an entry asks for, if any.
 pub fn notice(entry: &Entry) -> Option<Notice> {
+    let kind = Kind::parse(&entry.event)?;
     let data: Value = serde_json::from_str(entry.data.get()).ok()?;
     let name = entry.actor.as_ref().map_or("Somebody", |user| &user.name);
     let title = data["title"].as_str().unwrap_or("an episode");
-    let (kind, what, to) = match Kind::parse(&entry.event)? {
+    let (kind, what, to) = match kind {
         Kind::EpisodeCreated => ("episode_created", "created", Recipients::Role(Role::Admin)),
         Kind::EpisodeDeleted => ("episode_deleted", "deleted", Recipients::Role(Role::Admin)),
         Kind::EpisodePublished => {

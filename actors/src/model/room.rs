@@ -50,6 +50,15 @@ impl Namespace {
     }
 }
 
+impl FromStr for Namespace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Namespace::parse(text)
+            .ok_or_else(|| "must be one of /, /episodes, /jobs, /feed, /admin".to_owned())
+    }
+}
+
 impl fmt::Display for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.path())
@@ -80,6 +89,18 @@ impl Room {
             Room::Team(_) => Some(Namespace::Feed),
             Room::User(_) | Room::Role(_) => None,
         }
+    }
+
+    /// Where what is sent to the room is heard: at its home, and the user's own wherever the user is.
+    pub fn channels(&self) -> Vec<Channel> {
+        let namespaces: &[Namespace] = match self {
+            Room::Episode(_) => &[Namespace::Episodes],
+            Room::Job(_) => &[Namespace::Jobs],
+            Room::Team(_) | Room::Role(_) => &[Namespace::Feed],
+            Room::User(_) => &Namespace::ALL,
+        };
+        let channel = |namespace: &Namespace| Channel::room(*namespace, self.clone());
+        namespaces.iter().map(channel).collect()
     }
 }
 

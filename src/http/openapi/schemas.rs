@@ -22,7 +22,7 @@ macro_rules! all {
 all! {
     Object Nothing Meta Problem FieldError Role Login RefreshToken Session Me User NewUser CreatedUser UserPatch Status
     Episode ViewedEpisode NewEpisode EpisodeBody EpisodePatch Deleted UserRef Viewer Activity Notification UnreadCount
-    Connection SocketStats Disconnect Disconnected Actor Actors LastPanic
+    Connection SocketStats Disconnect Disconnected Broadcast CustomEvent SentEvent Actor Actors LastPanic
 }
 
 /// Any object.
@@ -304,6 +304,41 @@ pub struct Disconnect {
 #[derive(ToSchema)]
 pub struct Disconnected {
     socket_id: String,
+}
+
+#[derive(ToSchema)]
+#[schema(example = json!({"event": "call_sheet", "data": {"day": 3, "at": "06:30"}, "namespace": "/episodes"}))]
+pub struct Broadcast {
+    #[schema(inline)]
+    #[serde(flatten)]
+    event: CustomEvent,
+    /// Without it: every namespace.
+    namespace: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(example = json!({"event": "call_sheet", "data": {"day": 3, "at": "06:30"}}))]
+pub struct CustomEvent {
+    /// `custom` when not given; none of the program's own names.
+    #[schema(pattern = "^[a-z0-9_:.-]{1,64}$")]
+    event: Option<String>,
+    /// Any JSON value.
+    data: Value,
+    /// When false: for the moment only, with no `seq`, not to be resumed.
+    #[schema(default = true)]
+    recorded: Option<bool>,
+}
+
+#[derive(ToSchema)]
+pub struct SentEvent {
+    /// The event's id, as its receivers see it.
+    id: Uuid,
+    event: String,
+    recorded: bool,
+    /// Its place on the Record, if it is recorded.
+    seq: Option<u64>,
+    room: Option<String>,
+    namespaces: Vec<String>,
 }
 
 #[derive(ToSchema)]
