@@ -48,7 +48,7 @@ const SWEEP: Duration = Duration::from_secs(10);
 
 pub struct SocketRegistry {
     publish: Teller<Publish>,
-    lines: HashMap<Arc<str>, Line>,
+    lines: HashMap<Arc<str>, Box<Line>>,
     /// The connection of each socket.
     sids: HashMap<Arc<str>, Arc<str>>,
     users: HashMap<Uuid, HashSet<Arc<str>>>,
@@ -71,6 +71,9 @@ const LATELY: chrono::Duration = chrono::Duration::seconds(5);
 /// So many changes are remembered.
 const CHANGED: usize = 1024;
 
+/// Up to so many rooms a socket's list is as long as it has to be. Most are in one or two.
+const FEW: usize = 4;
+
 /// What a user may be; `None`: nothing, it is disabled.
 type Rights = Option<Role>;
 
@@ -79,14 +82,27 @@ struct Line {
     connection: Arc<dyn Connection>,
     /// Of the socket that came last. Each namespace has a token of its own, so there may be others.
     user: Option<UserRef>,
-    sockets: BTreeMap<Arc<str>, Socket>,
+    /// One for each namespace.
+    sockets: Vec<Socket>,
 }
 
 struct Socket {
+    sid: Arc<str>,
     user: Uuid,
-    namespaces: Vec<Namespace>,
+    namespaces: Box<[Namespace]>,
     rooms: Vec<Channel>,
     expires_at: DateTime<Utc>,
+}
+
+impl Line {
+    fn socket(&self, sid: &Arc<str>) -> Option<&Socket> {
+        self.sockets.iter().find(|socket| socket.sid == *sid)
+    }
+
+    fn take(&mut self, sid: &Arc<str>) -> Option<Socket> {
+        let place = self.sockets.iter().position(|socket| socket.sid == *sid)?;
+        Some(self.sockets.remove(place))
+    }
 }
 
 // Life
@@ -170,6 +186,9 @@ impl Handler<Joined> for SocketRegistry {
         if let Some(socket) = self.socket(&joined.connection, &joined.sid)
             && !socket.rooms.contains(&joined.channel)
         {
+            if socket.rooms.len() < FEW {
+                socket.rooms.reserve_exact(1);
+            }
             socket.rooms.push(joined.channel);
         }
     }
@@ -236,7 +255,7 @@ impl Handler<Sids> for SocketRegistry {
         self.lines
             .values()
             .filter(|line| line.connection.protocol() == Protocol::SocketIo)
-            .flat_map(|line| line.sockets.keys().map(ToString::to_string))
+            .flat_map(|line| line.sockets.iter().map(|socket| socket.sid.to_string()))
             .collect()
     }
 }
@@ -261,11 +280,11 @@ impl SocketRegistry {
         let data = json!({ "id": &*id, "transport": connection.transport() });
         self.lines.insert(
             id,
-            Line {
+            Box::new(Line {
                 connection,
                 user: None,
-                sockets: BTreeMap::new(),
-            },
+                sockets: Vec::new(),
+            }),
         );
         self.announce(Kind::ConnectionOpened, now, data);
     }
@@ -292,22 +311,22 @@ impl SocketRegistry {
             line.connection.close(Reason::Unauthorized);
         }
         line.user = Some(attached.user);
-        line.sockets.insert(
-            sid.clone(),
-            Socket {
-                user,
-                namespaces: attached.namespaces,
-                rooms: attached.rooms,
-                expires_at,
-            },
-        );
+        line.take(&sid);
+        line.sockets.reserve_exact(1); // most connections have one
+        line.sockets.push(Socket {
+            sid: sid.clone(),
+            user,
+            namespaces: attached.namespaces.into(),
+            rooms: attached.rooms.into_boxed_slice().into_vec(),
+            expires_at,
+        });
         // A socket that came back: whatever still bears its `sid` is a line that its client has left.
         if let Some(old) = self.sids.insert(sid.clone(), id.clone())
             && old != id
             && let Some(line) = self.lines.get(&old)
         {
             line.connection.close(Reason::Superseded);
-            if let Some(socket) = line.sockets.get(&sid) {
+            if let Some(socket) = line.socket(&sid) {
                 self.ends.remove(&(socket.expires_at, sid.clone()));
             }
         }
@@ -316,10 +335,10 @@ impl SocketRegistry {
 
     fn detach(&mut self, connection: &Arc<str>, sid: &Arc<str>) {
         if let Some(line) = self.lines.get_mut(connection)
-            && let Some(socket) = line.sockets.remove(sid)
+            && let Some(socket) = line.take(sid)
         {
-            let is_there = line.sockets.values().any(|other| other.user == socket.user);
-            self.forget_socket(connection, sid, &socket);
+            let is_there = line.sockets.iter().any(|other| other.user == socket.user);
+            self.forget_socket(connection, &socket);
             if !is_there {
                 self.forget_user(connection, socket.user);
             }
@@ -336,10 +355,10 @@ impl SocketRegistry {
     }
 
     /// A resumed socket bears its old `sid` on a new connection: that entry is not this one's.
-    fn forget_socket(&mut self, connection: &Arc<str>, sid: &Arc<str>, socket: &Socket) {
-        if self.sids.get(sid) == Some(connection) {
-            self.sids.remove(sid);
-            self.ends.remove(&(socket.expires_at, sid.clone()));
+    fn forget_socket(&mut self, connection: &Arc<str>, socket: &Socket) {
+        if self.sids.get(&socket.sid) == Some(connection) {
+            self.sids.remove(&socket.sid);
+            self.ends.remove(&(socket.expires_at, socket.sid.clone()));
         }
     }
 
@@ -347,8 +366,8 @@ impl SocketRegistry {
         let Some(line) = self.lines.remove(connection) else {
             return;
         };
-        for (sid, socket) in &line.sockets {
-            self.forget_socket(connection, sid, socket);
+        for socket in &line.sockets {
+            self.forget_socket(connection, socket);
             self.forget_user(connection, socket.user);
         }
         *self.closed.entry(reason.as_str()).or_default() += 1;
@@ -357,7 +376,8 @@ impl SocketRegistry {
     }
 
     fn socket(&mut self, connection: &Arc<str>, sid: &Arc<str>) -> Option<&mut Socket> {
-        self.lines.get_mut(connection)?.sockets.get_mut(sid)
+        let sockets = &mut self.lines.get_mut(connection)?.sockets;
+        sockets.iter_mut().find(|socket| socket.sid == *sid)
     }
 
     fn force_off(&mut self, socket_id: &str, reason: Reason) -> bool {
@@ -366,7 +386,8 @@ impl SocketRegistry {
             return false;
         };
         if !reason.may_resume() {
-            self.forced.extend(line.sockets.keys().cloned());
+            self.forced
+                .extend(line.sockets.iter().map(|socket| socket.sid.clone()));
             let over = self.forced.len().saturating_sub(FORCED);
             self.forced.drain(..over);
         }
@@ -431,10 +452,7 @@ impl SocketRegistry {
             let line = self.sids.get(&sid).and_then(|id| self.lines.get(id));
             // A token that was renewed has an end of its own.
             if let Some(line) = line
-                && line
-                    .sockets
-                    .get(&sid)
-                    .is_some_and(|it| it.expires_at <= now)
+                && line.socket(&sid).is_some_and(|it| it.expires_at <= now)
             {
                 line.connection.close(Reason::Unauthorized);
             }
@@ -469,9 +487,9 @@ impl SocketRegistry {
         let mut sockets = 0;
         for line in self.lines.values() {
             *by_transport.entry(line.connection.transport()).or_default() += 1;
-            for socket in line.sockets.values() {
+            for socket in &line.sockets {
                 sockets += 1;
-                for namespace in &socket.namespaces {
+                for namespace in &*socket.namespaces {
                     *by_namespace.entry(namespace.path()).or_default() += 1;
                 }
             }

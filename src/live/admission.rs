@@ -173,7 +173,7 @@ impl Live {
 
     async fn let_in_plain(&self, connect: Connect) -> Result<Welcome, Refused> {
         let query =
-            Query::parse(&connect.visit.query).map_err(|message| unprocessable(&message))?;
+            Query::parse(connect.visit.query()).map_err(|message| unprocessable(&message))?;
         let identity = self.identify(query.token, &connect.visit).await?;
         let namespaces = namespaces(query.namespaces.as_deref())?;
         if let Some(namespace) = namespaces
@@ -236,7 +236,7 @@ impl Live {
                     .then(|| token.trim().to_owned())
             })
             .or_else(|| {
-                let mut query = form_urlencoded::parse(visit.query.as_bytes());
+                let mut query = form_urlencoded::parse(visit.query().as_bytes());
                 query
                     .find(|(key, _)| key == "token")
                     .map(|(_, token)| token.into_owned())

@@ -86,6 +86,9 @@ impl State {
         let mut inner = self.inner.lock();
         let new = !inner.rooms.contains(&channel);
         if new {
+            if inner.rooms.is_empty() {
+                inner.rooms.reserve_exact(1); // most join one
+            }
             inner.rooms.push(channel);
         }
         new

@@ -1,6 +1,6 @@
 //! Who is in which room, and the rooms themselves: one actor for each channel that somebody is in.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::subscriber::Subscriber;
 pub struct Seats {
     ledger: Ledger,
     window: Arc<Window>,
-    rooms: HashMap<Channel, Seat>,
+    rooms: HashMap<Arc<Channel>, Seat>,
     next_number: u64,
     members: HashMap<Uuid, Member>,
 }
@@ -32,9 +32,16 @@ pub struct Seat {
 
 struct Member {
     subscriber: Arc<Subscriber>,
-    channels: BTreeSet<Channel>,
+    /// In no order; each is the key of its room. A socket may be in hundreds, and is in three.
+    channels: Vec<Arc<Channel>>,
     /// Its line was closed when the last sweep came by.
     suspect: bool,
+}
+
+impl Member {
+    fn is_in(&self, channel: &Channel) -> bool {
+        self.channels.iter().any(|it| **it == *channel)
+    }
 }
 
 /// The capacity is above what the window lets through, so that a room is never full.
@@ -67,7 +74,7 @@ impl Seats {
     }
 
     pub fn rooms(&self) -> Vec<(Channel, usize)> {
-        let count = |(channel, seat): (&Channel, &Seat)| (channel.clone(), seat.members);
+        let count = |(channel, seat): (&Arc<Channel>, &Seat)| ((**channel).clone(), seat.members);
         let mut rooms: Vec<_> = self.rooms.iter().map(count).collect();
         rooms.sort();
         rooms
@@ -76,7 +83,7 @@ impl Seats {
     pub fn members(&self, channel: &Channel) -> Vec<Arc<str>> {
         self.members
             .values()
-            .filter(|member| member.channels.contains(channel))
+            .filter(|member| member.is_in(channel))
             .map(|member| member.subscriber.sid.clone())
             .collect()
     }
@@ -87,13 +94,18 @@ impl Seats {
             .entry(subscriber.key)
             .or_insert_with(|| Member {
                 subscriber: subscriber.clone(),
-                channels: BTreeSet::new(),
+                channels: Vec::new(),
                 suspect: false,
             });
         for channel in channels {
-            if !member.channels.insert(channel.clone()) {
+            if member.is_in(&channel) {
                 continue;
             }
+            let channel = match self.rooms.get_key_value(&channel) {
+                Some((shared, _)) => shared.clone(),
+                None => Arc::new(channel),
+            };
+            member.channels.push(channel.clone());
             let seat = self.rooms.entry(channel).or_insert_with(|| {
                 self.next_number += 1;
                 Seat {
@@ -120,9 +132,10 @@ impl Seats {
             return;
         };
         for channel in channels {
-            if !member.channels.remove(channel) {
+            let Some(place) = member.channels.iter().rposition(|it| **it == *channel) else {
                 continue;
-            }
+            };
+            member.channels.swap_remove(place);
             let Some(seat) = self.rooms.get_mut(channel) else {
                 continue;
             };
@@ -143,7 +156,9 @@ impl Seats {
 
     pub fn depart(&mut self, key: Uuid) {
         if let Some(member) = self.members.get(&key) {
-            let channels: Vec<_> = member.channels.iter().cloned().collect();
+            // From the end, where `leave` looks first.
+            let channels = member.channels.iter().rev();
+            let channels: Vec<_> = channels.map(|it| (**it).clone()).collect();
             self.leave(key, &channels);
         }
     }

@@ -70,7 +70,7 @@ pub struct Book {
     /// The lease of who comes by REST alone.
     timeout: Duration,
     people: HashMap<Uuid, Person>,
-    views: HashMap<Subject, HashMap<Uuid, View>>,
+    views: HashMap<Arc<Subject>, HashMap<Uuid, View>>,
     view_count: usize,
     sockets: HashMap<Arc<str>, Socket>,
     ends: Ends,
@@ -95,7 +95,8 @@ struct Socket {
     user: Uuid,
     /// A socket that is resumed keeps its `sid`: the end of its old line must not touch the new.
     outbox: Outbox,
-    subjects: HashSet<Subject>,
+    /// In no order, and not many.
+    subjects: Vec<Arc<Subject>>,
     /// Its line was closed when the last sweep came by.
     suspect: bool,
 }
@@ -117,7 +118,7 @@ struct Ends {
 #[derive(Clone)]
 enum End {
     Person(Uuid),
-    View(Subject, Uuid),
+    View(Arc<Subject>, Uuid),
 }
 
 impl Book {
@@ -158,7 +159,7 @@ impl Book {
         person.hold.take(sid.clone(), &mut self.ends);
         let subjects = match self.sockets.remove(&sid) {
             Some(old) => old.subjects,
-            None => HashSet::new(),
+            None => Vec::new(),
         };
         let socket = Socket {
             user: user.id,
@@ -204,7 +205,7 @@ impl Book {
         let there = self.view_mut(&subject, user.id).is_some();
         let crowded = known.is_some_and(|sid| {
             let subjects = &self.sockets[sid].subjects;
-            subjects.len() >= SUBJECTS_OF_SOCKET && !subjects.contains(&subject)
+            subjects.len() >= SUBJECTS_OF_SOCKET && !subjects.iter().any(|it| **it == subject)
         });
         if crowded || !there && self.view_count >= VIEWS {
             self.refused += 1;
@@ -213,13 +214,18 @@ impl Book {
             }
             return;
         }
+        // Shared by all who look at it.
+        let subject = match self.views.get_key_value(&subject) {
+            Some((shared, _)) => shared.clone(),
+            None => Arc::new(subject),
+        };
         if !there {
             let viewer = Viewer {
                 id: user.id,
                 name: user.name.clone(),
                 viewing_since: now.wall,
             };
-            let joined = Change::Joined(subject.clone(), viewer.clone(), sid.cloned());
+            let joined = Change::Joined((*subject).clone(), viewer.clone(), sid.cloned());
             let view = View {
                 viewer,
                 hold: Hold::default(),
@@ -232,7 +238,13 @@ impl Book {
         match known {
             Some(sid) => {
                 if let Some(socket) = self.sockets.get_mut(sid) {
-                    socket.subjects.insert(subject.clone());
+                    let subjects = &mut socket.subjects;
+                    if !subjects.contains(&subject) {
+                        if subjects.is_empty() {
+                            subjects.reserve_exact(1); // most look at one thing
+                        }
+                        subjects.push(subject.clone());
+                    }
                 }
                 let views = self.views.get_mut(&subject);
                 if let Some(view) = views.and_then(|views| views.get_mut(&user.id)) {
@@ -260,7 +272,7 @@ impl Book {
         let over = view.hold.sockets.is_empty() && (held > 0 || sid.is_none());
         for sid in &gone {
             if let Some(socket) = self.sockets.get_mut(sid) {
-                socket.subjects.remove(subject);
+                socket.subjects.retain(|it| **it != *subject);
             }
         }
         if over {

@@ -87,7 +87,7 @@ impl Clock {
                 hands.next_id += 1;
                 let key = (hands.elapsed.saturating_add(duration), id);
                 drop(hands);
-                SleepOn::Manual(Arc::clone(manual), key)
+                SleepOn::Manual(Box::new((Arc::clone(manual), key)))
             }
         })
     }
@@ -196,12 +196,12 @@ async fn settle() {
     }
 }
 
-/// The future of [`Clock::sleep`].
+/// The future of [`Clock::sleep`]. Small: many hold one for what hardly ever happens.
 pub struct Sleep(SleepOn);
 
 enum SleepOn {
     System(Pin<Box<tokio::time::Sleep>>),
-    Manual(Arc<Manual>, (Duration, u64)),
+    Manual(Box<(Arc<Manual>, (Duration, u64))>),
 }
 
 impl Future for Sleep {
@@ -210,7 +210,8 @@ impl Future for Sleep {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.get_mut().0 {
             SleepOn::System(sleep) => sleep.as_mut().poll(cx),
-            SleepOn::Manual(manual, key) => {
+            SleepOn::Manual(sleep) => {
+                let (manual, key) = &**sleep;
                 let mut hands = manual.hands.lock();
                 if hands.elapsed >= key.0 {
                     return Poll::Ready(());
@@ -224,7 +225,8 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let SleepOn::Manual(manual, key) = &self.0 {
+        if let SleepOn::Manual(sleep) = &self.0 {
+            let (manual, key) = &**sleep;
             manual.hands.lock().sleepers.remove(key);
         }
     }

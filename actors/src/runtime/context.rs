@@ -31,26 +31,27 @@ const TURN: u32 = 256;
 /// An actor's execution context; write `type Context = Context<Self>` with this one.
 pub struct Context<A: Actor<Context = Self>> {
     parts: ContextParts<A>,
-    inbox: Option<Inbox<A>>,
     me: WeakMailbox<A>,
     gauge: Arc<Gauge>,
-    clock: Clock,
     hand: Hand,
     answer: Answer,
     turn: u32,
 }
 
+/// Says the name of a type: half as large as the name itself, and every context and every future of one holds one.
+type Name = fn() -> &'static str;
+
 /// What the actor is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Hand {
     /// Nothing, or nothing that has a name: its life's end.
     Empty,
     /// `started`.
     Starting,
     /// The handler of a message of this type.
-    Message(&'static str),
+    Message(Name),
     /// A future that was spawned or returned while handling a message of this type.
-    Future(&'static str),
+    Future(Name),
 }
 
 impl Hand {
@@ -58,7 +59,7 @@ impl Hand {
         match self {
             Self::Empty => "stopping",
             Self::Starting => "started",
-            Self::Message(name) | Self::Future(name) => name,
+            Self::Message(name) | Self::Future(name) => name(),
         }
     }
 }
@@ -74,28 +75,23 @@ enum Answer {
 }
 
 impl<A: Actor<Context = Self>> Context<A> {
-    pub(super) fn new(
+    /// The actor's life, in a context of its own.
+    pub(super) fn run(
+        actor: A,
         receiver: AddressReceiver<A>,
         me: WeakMailbox<A>,
         gauge: Arc<Gauge>,
-        clock: Clock,
-    ) -> Self {
+    ) -> ContextFut<A, Self> {
         let inbox = Inbox::new(receiver);
-        Self {
+        let context = Self {
             parts: ContextParts::new(inbox.sender_producer()),
-            inbox: Some(inbox),
             me,
             gauge,
-            clock,
             hand: Hand::Empty,
             answer: Answer::AtOnce,
             turn: 0,
-        }
-    }
-
-    pub(super) fn into_future(mut self, actor: A) -> ContextFut<A, Self> {
-        let inbox = self.inbox.take().expect("a context is run once");
-        ContextFut::new(self, actor, inbox)
+        };
+        ContextFut::new(context, actor, inbox)
     }
 
     /// The actor's own mailbox, for whom it wants to be told by. `None` when nobody else holds it any more: the actor is
@@ -111,7 +107,7 @@ impl<A: Actor<Context = Self>> Context<A> {
 
     /// The clock of this server.
     pub fn clock(&self) -> &Clock {
-        &self.clock
+        &self.gauge.row.clock
     }
 
     /// Runs `work` once, `delay` from now on the server's clock (`run_later` would take the machine's).
@@ -119,7 +115,7 @@ impl<A: Actor<Context = Self>> Context<A> {
     where
         F: FnOnce(&mut A, &mut Self) + 'static,
     {
-        let sleep = self.clock.sleep(delay);
+        let sleep = self.clock().sleep(delay);
         self.spawn(After {
             sleep,
             work: Some(Box::new(work)),
@@ -132,7 +128,7 @@ impl<A: Actor<Context = Self>> Context<A> {
     where
         F: FnMut(&mut A, &mut Self) + 'static,
     {
-        let interval = self.clock.interval(period);
+        let interval = self.clock().interval(period);
         self.spawn(Every {
             interval,
             work: Box::new(work),
@@ -153,7 +149,7 @@ impl<A: Actor<Context = Self>> Context<A> {
     }
 
     pub(super) fn take_up<M>(&mut self) {
-        self.set_hand(Hand::Message(type_name::<M>()));
+        self.set_hand(Hand::Message(type_name::<M>));
     }
 
     pub(super) fn answer_next(&mut self) {
@@ -177,14 +173,14 @@ impl<A: Actor<Context = Self>> Context<A> {
     fn attribute<F>(&mut self, future: F) -> Attributed<F> {
         let owed = if self.answer == Answer::Due {
             self.answer = Answer::InFuture;
-            Some(Owed(Some(Arc::clone(&self.gauge))))
+            Owed(Some(Arc::clone(&self.gauge)))
         } else {
-            None
+            Owed(None)
         };
         let name = match self.hand {
             Hand::Message(name) | Hand::Future(name) => name,
             // Set up by `started` rather than by a message: the future's own type says more.
-            Hand::Empty | Hand::Starting => type_name::<F>(),
+            Hand::Empty | Hand::Starting => type_name::<F>,
         };
         Attributed { future, name, owed }
     }
@@ -284,12 +280,12 @@ pin_project! {
     struct Attributed<F> {
         #[pin]
         future: F,
-        name: &'static str,
-        owed: Option<Owed>,
+        name: Name,
+        owed: Owed,
     }
 }
 
-/// A message that is handled when its future is done, and lost when that is dropped before.
+/// A message, if it is one's answer, that is handled when its future is done, and lost when that is dropped before.
 struct Owed(Option<Arc<Gauge>>);
 
 impl Owed {
@@ -323,15 +319,13 @@ where
     ) -> Poll<F::Output> {
         let this = self.project();
         // After a panic the hand stays as it is set here: that is how the supervisor knows.
-        ctx.set_hand(Hand::Future(this.name));
+        ctx.set_hand(Hand::Future(*this.name));
         let output = std::task::ready!({
             let polled = this.future.poll(actor, ctx, task);
             ctx.set_hand(Hand::Empty);
             polled
         });
-        if let Some(owed) = this.owed {
-            owed.pay();
-        }
+        this.owed.pay();
         Poll::Ready(output)
     }
 }

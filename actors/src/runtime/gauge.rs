@@ -24,8 +24,9 @@ const READS: u32 = 1_000;
 /// One per supervised actor.
 pub(super) struct Gauge {
     pub id: u64,
-    pub spec: Spec,
     pub row: Arc<Row>,
+    pub capacity: u32,
+    pub restart: Restart,
     admitted: AtomicU64,
     rejected: AtomicU64,
     handled: AtomicU64,
@@ -54,8 +55,9 @@ impl Gauge {
     pub fn new(id: u64, spec: Spec, row: Arc<Row>) -> Self {
         Self {
             id,
-            spec,
             row,
+            capacity: u32::try_from(spec.capacity).unwrap_or(u32::MAX),
+            restart: spec.restart,
             admitted: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             handled: AtomicU64::new(0),
@@ -81,7 +83,7 @@ impl Gauge {
             // What is done only grows and is read after `admitted`: if the mailbox looks full it was full, and if it has
             // room it still has, or `admitted` has moved and the exchange fails.
             let waiting = admitted.saturating_sub(self.done());
-            if waiting >= self.spec.capacity as u64 {
+            if waiting >= u64::from(self.capacity) {
                 self.rejected.fetch_add(1, Ordering::Relaxed);
                 return false;
             }
@@ -138,7 +140,7 @@ impl Gauge {
     pub fn has_ended(&self) -> bool {
         self.is_closed()
             && !self.failed.load(Ordering::Acquire)
-            && self.spec.restart != Restart::Permanent
+            && self.restart != Restart::Permanent
     }
 
     pub fn is_closed(&self) -> bool {

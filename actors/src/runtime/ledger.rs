@@ -191,7 +191,7 @@ impl Ledger {
         if let Some(row) = rows.iter().find(|row| row.name == name) {
             return Arc::clone(row);
         }
-        let row = Arc::new(Row::new(name));
+        let row = Arc::new(Row::new(name, self.0.clock.clone()));
         rows.push(Arc::clone(&row));
         row
     }
@@ -199,7 +199,8 @@ impl Ledger {
 
 /// The actors of one name.
 pub(super) struct Row {
-    name: &'static str,
+    pub name: &'static str,
+    pub clock: Clock,
     restarts: AtomicU64,
     /// Rejections that no line of the log has told yet.
     untold: AtomicU64,
@@ -217,9 +218,10 @@ struct RowBook {
 }
 
 impl Row {
-    fn new(name: &'static str) -> Self {
+    fn new(name: &'static str, clock: Clock) -> Self {
         Self {
             name,
+            clock,
             restarts: AtomicU64::new(0),
             untold: AtomicU64::new(0),
             quiet_until: AtomicU64::new(0),
@@ -246,7 +248,7 @@ impl Row {
             sum.add(gauge.read());
             if !gauge.is_closed() {
                 instances += 1;
-                capacity += gauge.spec.capacity as u64;
+                capacity += u64::from(gauge.capacity);
             }
         }
         Account {
@@ -266,7 +268,7 @@ impl Row {
 
     fn holds(&self, now: Duration) -> bool {
         self.gauges().iter().all(|gauge| {
-            gauge.spec.restart == Restart::Temporary || gauge.has_ended() || gauge.holds(now)
+            gauge.restart == Restart::Temporary || gauge.has_ended() || gauge.holds(now)
         })
     }
 
@@ -283,8 +285,8 @@ impl Row {
 
     /// Logs the first rejection, then at most one line a second, with how many there were.
     #[cold]
-    pub fn log_rejection(&self, now: Duration, message: &'static str) {
-        let Some(count) = self.rejections_to_tell(now) else {
+    pub fn log_rejection(&self, message: &'static str) {
+        let Some(count) = self.rejections_to_tell(self.clock.monotonic()) else {
             return;
         };
         tracing::warn!(
@@ -333,7 +335,7 @@ mod tests {
 
     #[test]
     fn the_first_rejection_is_told_at_once_and_the_next_ones_once_a_second_with_their_number() {
-        let row = Row::new("Room");
+        let row = Row::new("Room", Clock::system());
         let at = Duration::from_millis;
         assert_eq!(row.rejections_to_tell(at(0)), Some(1));
         for ms in 1..1_000 {

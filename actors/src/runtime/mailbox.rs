@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, Handler, Message};
 
-use super::clock::Clock;
 use super::context::Context;
 use super::gauge::Gauge;
 
@@ -56,16 +55,11 @@ pub struct Mailbox<A: Actor>(Arc<Slot<A>>);
 struct Slot<A: Actor> {
     address: Addr<A>,
     gauge: Arc<Gauge>,
-    clock: Clock,
 }
 
 impl<A: Actor<Context = Context<A>>> Mailbox<A> {
-    pub(super) fn new(address: Addr<A>, gauge: Arc<Gauge>, clock: Clock) -> Self {
-        Self(Arc::new(Slot {
-            address,
-            gauge,
-            clock,
-        }))
+    pub(super) fn new(address: Addr<A>, gauge: Arc<Gauge>) -> Self {
+        Self(Arc::new(Slot { address, gauge }))
     }
 
     /// Puts a message into the mailbox and goes on. What the handler returns is dropped.
@@ -118,7 +112,7 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         M::Result: Send,
     {
         let answer = self.ask(message);
-        let clock = self.0.clock.clone();
+        let clock = self.0.gauge.row.clock.clone();
         async move {
             clock
                 .within(limit, answer)
@@ -148,7 +142,7 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
 
     /// Under which name the actor is in the ledger.
     pub fn name(&self) -> &'static str {
-        self.0.gauge.spec.name
+        self.0.gauge.row.name
     }
 
     /// How many messages wait, the one in hand included.
@@ -166,9 +160,7 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         if gauge.admit() {
             return Ok(());
         }
-        gauge
-            .row
-            .log_rejection(self.0.clock.monotonic(), std::any::type_name::<M>());
+        gauge.row.log_rejection(std::any::type_name::<M>());
         Err(Rejected::Full)
     }
 
@@ -206,7 +198,7 @@ impl<A: Actor> Hash for Mailbox<A> {
 
 impl<A: Actor> fmt::Debug for Mailbox<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Mailbox({}#{})", self.0.gauge.spec.name, self.0.gauge.id)
+        write!(f, "Mailbox({}#{})", self.0.gauge.row.name, self.0.gauge.id)
     }
 }
 

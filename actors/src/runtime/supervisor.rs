@@ -73,8 +73,7 @@ where
     // actix's bound counts per sender and is ignored by half of its own calls; ours is in the gauge.
     let (sender, receiver) = channel(0);
     let gauge = ledger.open(spec);
-    let clock = ledger.clock().clone();
-    let mailbox = Mailbox::new(Addr::new(sender), Arc::clone(&gauge), clock);
+    let mailbox = Mailbox::new(Addr::new(sender), Arc::clone(&gauge));
     let start = Start {
         receiver,
         life: Life {
@@ -106,18 +105,12 @@ where
                 return;
             }
         };
-        let context = Context::new(
-            receiver,
-            mailbox.downgrade(),
-            Arc::clone(&life.gauge),
-            life.ledger.clock().clone(),
-        );
+        let gauge = Arc::clone(&life.gauge);
         actix_rt::spawn(Supervisor {
-            stage: Some(context.into_future(actor)),
+            stage: Some(Context::run(actor, receiver, mailbox.downgrade(), gauge)),
             life,
             state: State::Starting,
-            intensity: Intensity::default(),
-            last_text: String::new(),
+            trouble: None,
         });
     }
 }
@@ -130,7 +123,7 @@ struct Life {
 
 impl Life {
     fn name(&self) -> &'static str {
-        self.gauge.spec.name
+        self.gauge.row.name
     }
 
     fn record(&self, payload: Box<dyn Any + Send>, message: &'static str) -> String {
@@ -148,7 +141,7 @@ impl Drop for Life {
     fn drop(&mut self) {
         let waiting = self.gauge.read().waiting;
         self.gauge.close();
-        match (waiting, self.gauge.spec.restart) {
+        match (waiting, self.gauge.restart) {
             (0, _) => {}
             // A session that goes away under fire is everyday.
             (_, Restart::Temporary) => {
@@ -165,6 +158,13 @@ struct Supervisor<A: Actor<Context = Context<A>> + Supervised> {
     // After `stage`: the mailbox counts as closed once the actor is gone.
     life: Life,
     state: State,
+    /// Made at the first failure: most actors never have one.
+    trouble: Option<Box<Trouble>>,
+}
+
+/// How often an actor has failed, and why last.
+#[derive(Default)]
+struct Trouble {
     intensity: Intensity,
     last_text: String,
 }
@@ -203,13 +203,12 @@ where
                 Turn::Pending => return Poll::Pending,
                 Turn::Ended if this.ends_for_good() => return this.end(),
                 Turn::Ended => {
-                    this.last_text.clear();
-                    this.last_text.push_str("ended without being asked");
+                    this.trouble().last_text = "ended without being asked".to_owned();
                     tracing::error!(actor = this.life.name(), "ended without being asked");
                 }
                 Turn::Panicked(payload) => {
                     this.note(payload);
-                    if this.life.gauge.spec.restart == Restart::Temporary {
+                    if this.life.gauge.restart == Restart::Temporary {
                         return this.end_after_panic();
                     }
                 }
@@ -236,7 +235,8 @@ where
         let starting = matches!(self.state, State::Starting);
         if starting {
             self.state = State::Running;
-            gauge.hold_from(self.intensity.holds_from());
+            let trouble = self.trouble.as_ref();
+            gauge.hold_from(trouble.map_or(Duration::ZERO, |it| it.intensity.holds_from()));
         }
         // The machine's clock, not the server's: this measures work, which a clock wound by hand does not know.
         let began = Instant::now();
@@ -259,6 +259,10 @@ where
         }
     }
 
+    fn trouble(&mut self) -> &mut Trouble {
+        self.trouble.get_or_insert_default()
+    }
+
     /// Counts and logs a panic.
     fn note(&mut self, payload: Box<dyn Any + Send>) {
         let hand = match &mut self.stage {
@@ -271,18 +275,19 @@ where
         if let Some(stage) = &mut self.stage {
             stage.ctx().set_hand(Hand::Empty);
         }
-        self.last_text = self.life.record(payload, hand.name());
+        let text = self.life.record(payload, hand.name());
         tracing::error!(
             actor = self.life.name(),
             message = hand.name(),
-            panic = self.last_text,
+            panic = text,
             "an actor panicked; this message is lost"
         );
+        self.trouble().last_text = text;
     }
 
     /// Whether an actor that has stopped is left alone.
     fn ends_for_good(&mut self) -> bool {
-        match self.life.gauge.spec.restart {
+        match self.life.gauge.restart {
             Restart::Temporary | Restart::Transient => true,
             Restart::Permanent => self.life.ledger.is_closing() || self.is_unreachable(),
         }
@@ -297,8 +302,8 @@ where
 
     /// `false`: there is nothing to restart for; nobody can reach the actor any more, and nothing waits.
     fn restart_or_wait(&mut self) -> bool {
-        let clock = self.life.ledger.clock();
-        let wait = self.intensity.failed(clock.monotonic());
+        let now = self.life.ledger.clock().monotonic();
+        let wait = self.trouble().intensity.failed(now);
         if wait == Duration::ZERO {
             return self.restart();
         }
@@ -308,7 +313,7 @@ where
             wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             "fails too often: restarted later, not ready until it holds"
         );
-        self.state = State::Waiting(clock.sleep(wait));
+        self.state = State::Waiting(self.life.ledger.clock().sleep(wait));
         true
     }
 
@@ -324,11 +329,11 @@ where
         let restarted = catch_unwind(AssertUnwindSafe(|| stage.restart()));
         match restarted {
             Ok(true) => {
+                let text = std::mem::take(&mut self.trouble().last_text);
                 let (ledger, gauge) = (&self.life.ledger, &self.life.gauge);
-                let text = std::mem::take(&mut self.last_text);
                 let hook = AssertUnwindSafe(|| ledger.restarted(&gauge.row, &text));
                 if catch_unwind(hook).is_err() {
-                    tracing::error!(actor = gauge.spec.name, "the hook on restarts panicked");
+                    tracing::error!(actor = gauge.row.name, "the hook on restarts panicked");
                 }
                 self.state = State::Starting;
                 true

@@ -30,7 +30,7 @@ use super::space::{self, Outcome, Space};
 use super::transport::parting;
 use crate::runtime::{Context, Restart, Sleep, Spec, supervise_here};
 use crate::wire::engineio::Packet;
-use crate::wire::socketio::{Limits, Reassembler};
+use crate::wire::socketio::Reassembler;
 use crate::wire::{Frame, sse};
 
 /// What waits in a session's mailbox: a transport tells the next thing when the last one was taken, so one
@@ -49,7 +49,8 @@ pub struct Session {
     lonely_since: Option<Duration>,
     /// When the attachments of the packet in hand are overdue.
     pub(super) attachments_until: Option<Duration>,
-    stall: Stall,
+    /// Where it is to be looked for, once it was.
+    stall: Option<Box<Stall>>,
     timer: Option<(Duration, Sleep)>,
     opened: bool,
     over: bool,
@@ -89,11 +90,6 @@ impl Session {
         };
         let config = engine.config();
         let now = engine.clock().monotonic();
-        let limits = Limits {
-            attachments: config.max_attachments,
-            bytes: config.max_payload.saturating_mul(4),
-            ..Limits::default()
-        };
         let heartbeat = Heartbeat::new(now, config.ping_interval, config.ping_timeout);
         if line.protocol != Protocol::Sse {
             line.set_deadline(heartbeat.deadline());
@@ -101,7 +97,7 @@ impl Session {
         let session = Session {
             engine: engine.clone(),
             line: Arc::clone(line),
-            reassembler: Reassembler::new(limits),
+            reassembler: Reassembler::new(Arc::clone(engine.limits())),
             heartbeat,
             lonely_since: space::connects(line.protocol).then_some(now),
             spaces: welcome
@@ -109,7 +105,7 @@ impl Session {
                 .into_iter()
                 .collect(),
             attachments_until: None,
-            stall: Stall::default(),
+            stall: None,
             timer: None,
             opened: false,
             over: false,
@@ -129,7 +125,7 @@ impl Session {
             return;
         }
         self.line.close(reason);
-        self.line.asks.over(reason);
+        self.line.asks_over(reason);
         let engine = &self.engine;
         for mut space in std::mem::take(&mut self.spaces) {
             guarded(move || space.end(engine, reason));
@@ -322,7 +318,9 @@ impl Session {
             .lonely_since
             .map(|since| since + config.connect_timeout);
         let spaces = self.spaces.iter().filter_map(Space::deadline).min();
-        let stall = self.is_drained_by_requests().then_some(self.stall.look_at);
+        let stall = self
+            .is_drained_by_requests()
+            .then(|| self.stall.as_ref().map_or(Duration::ZERO, |it| it.look_at));
         [lonely, spaces, stall, self.attachments_until]
             .into_iter()
             .flatten()
@@ -355,7 +353,7 @@ impl Session {
         if self.attachments_until.is_some_and(|until| now >= until) {
             self.fail(Reason::ProtocolError, &"attachments took too long");
         }
-        if self.is_drained_by_requests() && now >= self.stall.look_at {
+        if self.is_drained_by_requests() {
             self.look_for_a_stall(now);
         }
     }
@@ -384,20 +382,21 @@ impl Session {
     }
 
     fn look_for_a_stall(&mut self, now: Duration) {
+        let stall = self.stall.get_or_insert_default();
+        if now < stall.look_at {
+            return;
+        }
         let limit = self.engine.config().stall_timeout;
         let (queued, drained) = self.line.outbox.progress();
         // A ping alone is the heartbeat's business.
         let queued = queued.saturating_sub(Frame::text("2").wire_len());
-        if queued == 0 || drained != self.stall.drained {
-            self.stall.since = None;
+        if queued == 0 || drained != stall.drained {
+            stall.since = None;
         }
-        if queued > 0 {
-            let since = *self.stall.since.get_or_insert(now);
-            if now >= since + limit {
-                self.fail(Reason::SlowConsumer, &"nothing was read");
-            }
+        stall.drained = drained;
+        stall.look_at = now + (limit / 4).max(Duration::from_millis(10));
+        if queued > 0 && now >= *stall.since.get_or_insert(now) + limit {
+            self.fail(Reason::SlowConsumer, &"nothing was read");
         }
-        self.stall.drained = drained;
-        self.stall.look_at = now + (limit / 4).max(Duration::from_millis(10));
     }
 }

@@ -1,7 +1,7 @@
 //! What the engine asks of the application behind it, and what it hands to it.
 
 use std::any::Any;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,23 +82,44 @@ pub enum Protocol {
     Sse,
 }
 
-/// The HTTP request that a connection came with.
+/// The HTTP request that a connection came with. It lives as long as that does, so it is one text.
 #[derive(Clone, Debug)]
 pub struct Visit {
-    pub path: String,
-    /// The raw query string.
-    pub query: String,
-    pub headers: Vec<(String, String)>,
-    pub peer: Option<SocketAddr>,
+    /// The path, the raw query, and the headers as `name:value`, a line each. HTTP has no line feed in any of them.
+    lines: Box<str>,
+    pub ip: Option<IpAddr>,
 }
 
 impl Visit {
+    pub fn new<'a>(
+        path: &str,
+        query: &str,
+        headers: impl IntoIterator<Item = (&'a str, &'a str)>,
+        ip: Option<IpAddr>,
+    ) -> Visit {
+        let mut lines = format!("{path}\n{query}");
+        for (name, value) in headers {
+            lines.extend(["\n", name, ":", value]);
+        }
+        Visit {
+            lines: lines.into(),
+            ip,
+        }
+    }
+
+    pub fn path(&self) -> &str {
+        self.lines.split('\n').next().unwrap_or_default()
+    }
+
+    /// The raw query string.
+    pub fn query(&self) -> &str {
+        self.lines.split('\n').nth(1).unwrap_or_default()
+    }
+
     /// A header by its lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        let mut headers = self.lines.split('\n').skip(2);
+        headers.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
     }
 }
 

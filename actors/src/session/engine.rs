@@ -19,6 +19,7 @@ use super::reason::Reason;
 use crate::runtime::{Clock, Ledger};
 use crate::wire::Frame;
 use crate::wire::engineio::{Handshake, Packet};
+use crate::wire::socketio::Limits;
 
 /// Connections that are closed in one go before others of the thread have their turn.
 const CLOSE_BATCH: usize = 256;
@@ -30,6 +31,7 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     application: Arc<dyn Application>,
     config: Config,
+    limits: Arc<Limits>,
     ledger: Ledger,
     directory: Directory,
     sessions: AtomicUsize,
@@ -52,9 +54,15 @@ pub struct Counts {
 impl Engine {
     /// An engine without a listener: see [`super::listener`] and [`Engine::configure`].
     pub fn new(application: Arc<dyn Application>, config: Config, ledger: &Ledger) -> Engine {
+        let limits = Limits {
+            attachments: config.max_attachments,
+            bytes: config.max_payload.saturating_mul(4),
+            ..Limits::default()
+        };
         Engine(Arc::new(Inner {
             application,
             config,
+            limits: Arc::new(limits),
             ledger: ledger.clone(),
             directory: Directory::new(),
             sessions: AtomicUsize::new(0),
@@ -65,6 +73,11 @@ impl Engine {
 
     pub fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    /// What one Socket.IO packet may have.
+    pub(super) fn limits(&self) -> &Arc<Limits> {
+        &self.0.limits
     }
 
     /// Every connection, as it is now.

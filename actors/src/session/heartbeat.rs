@@ -8,8 +8,9 @@ use std::time::Duration;
 
 #[derive(Debug)]
 pub struct Heartbeat {
-    interval: Duration,
-    timeout: Duration,
+    /// Milliseconds, as on the wire; so is `timeout`.
+    interval: u32,
+    timeout: u32,
     /// When the next ping is due; with `awaiting`, when the last one was.
     ping_at: Duration,
     awaiting: bool,
@@ -25,9 +26,10 @@ pub enum Beat {
 
 impl Heartbeat {
     pub fn new(now: Duration, interval: Duration, timeout: Duration) -> Heartbeat {
+        let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
         Heartbeat {
-            interval,
-            timeout,
+            interval: millis(interval),
+            timeout: millis(timeout),
             ping_at: now + interval,
             awaiting: false,
         }
@@ -49,13 +51,13 @@ impl Heartbeat {
     pub fn pong(&mut self, now: Duration) {
         if self.awaiting {
             self.awaiting = false;
-            self.ping_at = (self.ping_at + self.interval).max(now);
+            self.ping_at = (self.ping_at + Duration::from_millis(self.interval.into())).max(now);
         }
     }
 
     /// When the client is dead unless it says something before.
     pub fn deadline(&self) -> Duration {
-        self.ping_at + self.timeout
+        self.ping_at + Duration::from_millis(self.timeout.into())
     }
 
     /// When [`Heartbeat::beat`] has something to say again.

@@ -80,6 +80,8 @@ impl Session {
             }
             (socketio::Packet::Connect { namespace, auth }, None) => {
                 if spaces < most {
+                    // Most clients are in one, and stay there.
+                    self.spaces.reserve_exact(1);
                     self.spaces.push(Space::asked_for(&namespace, auth));
                 } else {
                     let refusal = socketio::connect_error(&namespace, "Too many namespaces", None);
@@ -105,7 +107,7 @@ impl Session {
                     payload,
                 },
                 Some(_),
-            ) => self.line.asks.answered(&namespace, id, arguments(payload)),
+            ) => self.line.answered(&namespace, id, arguments(payload)),
             (socketio::Packet::Disconnect { .. }, Some(space)) if space.is_open() => {
                 space.push(Command::Leave);
             }

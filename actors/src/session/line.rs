@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
 use super::actor::Session;
-use super::application::{Connection, Protocol, Visit};
+use super::application::{Arguments, Connection, Protocol, Visit};
 use super::ask::Asks;
 use super::outbox::Outbox;
 use super::reason::Reason;
@@ -36,10 +36,11 @@ pub(super) struct Line {
     pub protocol: Protocol,
     pub visit: Arc<Visit>,
     pub outbox: Outbox,
-    pub asks: Asks,
     pub clock: Clock,
-    /// The long poll of this line.
-    pub gate: Gate,
+    /// Made when the client is asked something.
+    asks: OnceLock<Box<Asks>>,
+    /// Made when something of HTTP carries the line.
+    requests: OnceLock<Box<Requests>>,
     carrier: AtomicU8,
     opened_at: DateTime<Utc>,
     /// Milliseconds since 1970.
@@ -49,7 +50,13 @@ pub(super) struct Line {
     /// The namespaces that the client is in, for the last word.
     namespaces: Mutex<Vec<Arc<str>>>,
     session: OnceLock<Mailbox<Session>>,
-    /// How to end the HTTP response that carries this line now, without its client's help.
+}
+
+/// What a line needs while HTTP requests carry it.
+#[derive(Default)]
+struct Requests {
+    gate: Gate,
+    /// How to end the response that carries this line now, without its client's help.
     hard: Mutex<Option<HardEnd>>,
 }
 
@@ -69,15 +76,14 @@ impl Line {
             protocol,
             visit,
             outbox: Outbox::new(outbox_limit),
-            asks: Asks::new(clock.clone()),
-            gate: Gate::default(),
+            asks: OnceLock::new(),
+            requests: OnceLock::new(),
             carrier: AtomicU8::new(carrier as u8),
             opened_at: now,
             last_activity: AtomicI64::new(now.timestamp_millis()),
             deadline: AtomicU64::new(u64::MAX),
             namespaces: Mutex::default(),
             session: OnceLock::new(),
-            hard: Mutex::default(),
             clock,
         }
     }
@@ -120,10 +126,16 @@ impl Line {
     }
 
     pub fn joined(&self, namespace: Arc<str>) {
-        self.namespaces.lock().push(namespace);
+        let mut namespaces = self.namespaces.lock();
+        namespaces.reserve_exact(1); // most clients are in one
+        namespaces.push(namespace);
     }
 
+    /// The client left a namespace.
     pub fn left(&self, namespace: &str) {
+        if let Some(asks) = self.asks.get() {
+            asks.left(namespace, Reason::ClientLeft);
+        }
         self.namespaces
             .lock()
             .retain(|joined| **joined != *namespace);
@@ -138,12 +150,31 @@ impl Line {
         self.session.get()
     }
 
+    /// The client answered a question.
+    pub fn answered(&self, namespace: &str, id: u64, arguments: Arguments) {
+        if let Some(asks) = self.asks.get() {
+            asks.answered(namespace, id, arguments);
+        }
+    }
+
+    /// The connection is over: what was asked gets no answer. Whoever asks from here on is told so by the outbox.
+    pub fn asks_over(&self, reason: Reason) {
+        if let Some(asks) = self.asks.get() {
+            asks.over(reason);
+        }
+    }
+
+    /// Who may poll.
+    pub fn gate(&self) -> &Gate {
+        &self.requests.get_or_init(Box::default).gate
+    }
+
     pub fn set_hard_end(&self, hard: Option<HardEnd>) {
-        *self.hard.lock() = hard;
+        *self.requests.get_or_init(Box::default).hard.lock() = hard;
     }
 
     pub fn take_hard_end(&self) -> Option<HardEnd> {
-        self.hard.lock().take()
+        self.requests.get()?.hard.lock().take()
     }
 }
 
@@ -174,7 +205,10 @@ impl Connection for Line {
     }
 
     fn asks(&self) -> Option<&Asks> {
-        (self.protocol == Protocol::SocketIo).then_some(&self.asks)
+        (self.protocol == Protocol::SocketIo).then(|| {
+            let asks = || Box::new(Asks::new(self.clock.clone()));
+            &**self.asks.get_or_init(asks)
+        })
     }
 
     fn opened_at(&self) -> DateTime<Utc> {

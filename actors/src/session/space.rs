@@ -1,6 +1,7 @@
 //! One namespace of one connection: let in, greeted, served one command at a time, left.
 //!
-//! A space holds at most one future of the application's. What comes meanwhile waits in order.
+//! A space holds at most one future of the application's. What comes meanwhile waits in order. An idle one holds its
+//! socket and nothing else.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -21,6 +22,12 @@ pub(super) struct Space {
     namespace: Arc<str>,
     /// There from a `connect` that succeeded to `disconnected`.
     socket: Option<Socket>,
+    /// There while there is something to do.
+    busy: Option<Box<Busy>>,
+}
+
+#[derive(Default)]
+struct Busy {
     work: Option<Work>,
     queue: VecDeque<Command>,
     /// Of the arguments in the queue.
@@ -73,13 +80,13 @@ pub(super) enum Outcome {
 impl Space {
     /// A space whose CONNECT has just come.
     pub fn asked_for(namespace: &str, auth: Option<Box<RawValue>>) -> Space {
-        Space {
+        let mut space = Space {
             namespace: Arc::from(namespace),
             socket: None,
-            work: None,
-            queue: VecDeque::from([Command::Connect(auth)]),
-            bytes: 0,
-        }
+            busy: None,
+        };
+        space.push(Command::Connect(auth));
+        space
     }
 
     /// The only space of a connection that was let in before it began.
@@ -88,18 +95,15 @@ impl Space {
         Space {
             socket: Some(socket(welcome, &namespace, line)),
             namespace,
-            work: None,
-            queue: VecDeque::new(),
-            bytes: 0,
+            busy: None,
         }
     }
 
     /// Greets the socket of a space that was granted.
     pub fn greet(&mut self, engine: &Engine) {
         if let Some(socket) = &self.socket {
-            self.work = Some(Work::Greeting(
-                engine.application().connected(socket.clone()),
-            ));
+            let greeting = engine.application().connected(socket.clone());
+            self.set_work(Work::Greeting(greeting));
         }
     }
 
@@ -109,17 +113,18 @@ impl Space {
 
     /// Commands that wait behind the one in hand.
     pub fn waiting(&self) -> usize {
-        self.queue.len()
+        self.busy.as_ref().map_or(0, |busy| busy.queue.len())
     }
 
     /// Bytes of what those carry.
     pub fn waiting_bytes(&self) -> usize {
-        self.bytes
+        self.busy.as_ref().map_or(0, |busy| busy.bytes)
     }
 
     /// Whether the client, by what it has said so far, is in here.
     pub fn is_open(&self) -> bool {
-        let last = self.queue.iter().rev().find_map(|command| match command {
+        let queue = self.busy.iter().flat_map(|busy| &busy.queue);
+        let last = queue.rev().find_map(|command| match command {
             Command::Connect(_) => Some(true),
             Command::Leave => Some(false),
             Command::Event { .. } => None,
@@ -128,13 +133,14 @@ impl Space {
     }
 
     pub fn push(&mut self, command: Command) {
-        self.bytes += command.bytes();
-        self.queue.push_back(command);
+        let busy = self.busy.get_or_insert_default();
+        busy.bytes += command.bytes();
+        busy.queue.push_back(command);
     }
 
     /// When the application has taken too long to answer, if it is being waited for.
     pub fn deadline(&self) -> Option<Duration> {
-        match self.work {
+        match self.busy.as_ref()?.work {
             Some(Work::Connecting(_, deadline)) => Some(deadline),
             _ => None,
         }
@@ -142,42 +148,45 @@ impl Space {
 
     /// Goes on until the application is waited for or nothing is left to do.
     pub fn poll(&mut self, engine: &Engine, line: &Arc<Line>, cx: &mut Context<'_>) -> Outcome {
-        loop {
-            if let Some(work) = &mut self.work {
+        while let Some(busy) = &mut self.busy {
+            if let Some(work) = &mut busy.work {
                 match work.poll(engine, cx) {
                     Poll::Pending => return Outcome::Waits,
                     Poll::Ready(done) => {
-                        self.work = None;
+                        busy.work = None;
                         if self.settle(done, engine, line) == Outcome::Gone {
                             return Outcome::Gone;
                         }
+                        continue;
                     }
                 }
             }
-            if self.work.is_some() {
-                continue;
-            }
-            if matches!(self.queue.front(), Some(Command::Event { .. })) && line.outbox.is_crowded()
+            if matches!(busy.queue.front(), Some(Command::Event { .. })) && line.outbox.is_crowded()
             {
                 return Outcome::Waits;
             }
-            match self.queue.pop_front() {
-                None if self.socket.is_none() => return Outcome::Gone,
-                None => return Outcome::Waits,
+            match busy.queue.pop_front() {
+                None => self.busy = None,
                 Some(command) => {
-                    self.bytes -= command.bytes();
+                    busy.bytes -= command.bytes();
                     self.begin(command, engine, line);
                 }
             }
         }
+        if self.socket.is_none() {
+            return Outcome::Gone;
+        }
+        Outcome::Waits
+    }
+
+    fn set_work(&mut self, work: Work) {
+        self.busy.get_or_insert_default().work = Some(work);
     }
 
     /// Ends it with its connection. What is in hand is dropped first, so that the application never hears
     /// of a socket again after it was told that it is gone.
     pub fn end(&mut self, engine: &Engine, reason: Reason) {
-        self.work = None;
-        self.queue.clear();
-        self.bytes = 0;
+        self.busy = None;
         if let Some(socket) = self.socket.take() {
             engine.application().disconnected(socket, reason);
         }
@@ -195,7 +204,7 @@ impl Space {
                 };
                 let until = engine.clock().monotonic() + engine.config().connect_timeout;
                 let granted = engine.application().connect(connect);
-                self.work = Some(Work::Connecting(granted, until));
+                self.set_work(Work::Connecting(granted, until));
             }
             Command::Event {
                 name,
@@ -204,12 +213,11 @@ impl Space {
             } => {
                 if let Some(socket) = &self.socket {
                     let event = engine.application().event(socket.clone(), name, arguments);
-                    self.work = Some(Work::Event(answer, event));
+                    self.set_work(Work::Event(answer, event));
                 }
             }
             Command::Leave => {
                 line.left(&self.namespace);
-                line.asks.left(&self.namespace, Reason::ClientLeft);
                 if let Some(socket) = self.socket.take() {
                     engine
                         .application()
@@ -230,7 +238,7 @@ impl Space {
                 self.socket = Some(socket.clone());
                 line.joined(Arc::clone(&self.namespace));
                 let _ = line.outbox.push(answer);
-                self.work = Some(Work::Greeting(engine.application().connected(socket)));
+                self.set_work(Work::Greeting(engine.application().connected(socket)));
             }
             Done::Connected(Err(refused)) => {
                 let answer = socketio::connect_error(

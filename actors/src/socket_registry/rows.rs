@@ -56,7 +56,7 @@ pub struct Stats {
 
 impl Filter {
     pub(super) fn takes(&self, line: &Line) -> bool {
-        let any = |is: &dyn Fn(&Socket) -> bool| line.sockets.values().any(is);
+        let any = |is: &dyn Fn(&Socket) -> bool| line.sockets.iter().any(is);
         self.user_id
             .is_none_or(|id| any(&|socket| socket.user == id))
             && self
@@ -71,7 +71,7 @@ impl Filter {
 
 impl Line {
     fn rooms(&self) -> BTreeSet<String> {
-        let channels = self.sockets.values().flat_map(|socket| &socket.rooms);
+        let channels = self.sockets.iter().flat_map(|socket| &socket.rooms);
         channels
             .filter_map(|channel| channel.room.as_ref())
             .map(ToString::to_string)
@@ -82,9 +82,9 @@ impl Line {
         let connection = &self.connection;
         let visit = connection.visit();
         let mut sids = BTreeMap::new();
-        for (sid, socket) in &self.sockets {
-            for namespace in &socket.namespaces {
-                sids.insert(namespace.path(), sid.clone());
+        for socket in &self.sockets {
+            for namespace in &*socket.namespaces {
+                sids.insert(namespace.path(), socket.sid.clone());
             }
         }
         Row {
@@ -96,7 +96,7 @@ impl Line {
             rooms: self.rooms(),
             connected_at: timestamp(connection.opened_at()),
             last_activity: timestamp(connection.last_activity()),
-            ip: visit.peer.map(|peer| peer.ip().to_string()),
+            ip: visit.ip.map(|ip| ip.to_string()),
             user_agent: visit.header("user-agent").map(str::to_owned),
             queued_bytes: connection.outbox().queued_bytes(),
         }

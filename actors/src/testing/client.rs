@@ -123,12 +123,12 @@ impl FakeConnection {
     pub fn new(id: &str, opened_at: DateTime<Utc>) -> Arc<FakeConnection> {
         Arc::new(FakeConnection {
             id: id.into(),
-            visit: Arc::new(Visit {
-                path: "/socket.io/".into(),
-                query: String::new(),
-                headers: vec![("user-agent".into(), "test".into())],
-                peer: Some(([127, 0, 0, 1], 5000).into()),
-            }),
+            visit: Arc::new(Visit::new(
+                "/socket.io/",
+                "",
+                [("user-agent", "test")],
+                Some([127, 0, 0, 1].into()),
+            )),
             outbox: Outbox::new(1 << 20),
             opened_at,
             closed: Mutex::default(),

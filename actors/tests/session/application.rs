@@ -91,7 +91,7 @@ fn text(value: &str) -> Arguments {
 
 impl Application for Echo {
     fn admit(&self, visit: &Visit, _: Protocol) -> Result<Admission, Refused> {
-        if visit.query.contains("full") {
+        if visit.query().contains("full") {
             return Err(refused(503, "too_many_connections"));
         }
         Ok(Box::new(()))
@@ -104,10 +104,10 @@ impl Application for Echo {
             state: Arc::new(connect.auth),
         };
         match connect.namespace.as_deref() {
-            None if connect.visit.query.contains("token=panic") => {
+            None if connect.visit.query().contains("token=panic") => {
                 Box::pin(async { panic!("connect, as asked") })
             }
-            None if connect.visit.query.contains("token=bad") => {
+            None if connect.visit.query().contains("token=bad") => {
                 Box::pin(async { Err(refused(401, "unauthorized")) })
             }
             Some("/never") => Box::pin(std::future::pending()),

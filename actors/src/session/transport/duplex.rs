@@ -138,7 +138,7 @@ impl Duplex {
 
     /// The probe failed: this WebSocket goes, the line stays with polling.
     fn forsake(&mut self) {
-        self.line.gate.forsaken();
+        self.line.gate().forsaken();
         self.leave(Reason::ProtocolError, true, false);
         self.say_goodbye(Reason::ProtocolError);
     }
@@ -257,7 +257,7 @@ impl Duplex {
     /// Lets go of the socket, and of the line if it was carried here.
     fn end(&mut self) {
         match self.phase {
-            Phase::Probing(..) => self.line.gate.forsaken(),
+            Phase::Probing(..) => self.line.gate().forsaken(),
             Phase::Open => self.line.close(Reason::ClientClosed),
             Phase::Leaving { .. } => {}
         }

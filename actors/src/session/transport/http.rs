@@ -33,14 +33,12 @@ const NOISE: [&str; 14] = [
 pub(in crate::session) fn visit(head: &RequestHead, peer: Option<SocketAddr>) -> Arc<Visit> {
     let headers = head.headers().iter();
     let kept = headers.filter(|(name, _)| !NOISE.contains(&name.as_str()));
-    Arc::new(Visit {
-        path: head.uri.path().to_owned(),
-        query: head.uri.query().unwrap_or_default().to_owned(),
-        headers: fitting(
-            kept.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))),
-        ),
-        peer,
-    })
+    Arc::new(Visit::new(
+        head.uri.path(),
+        head.uri.query().unwrap_or_default(),
+        fitting(kept.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))),
+        peer.map(|peer| peer.ip()),
+    ))
 }
 
 /// Bytes of headers that are kept for the life of a connection. HTTP takes more than a hundred kilobytes,
@@ -51,16 +49,15 @@ const HEADERS: usize = 16 * 1024;
 pub(in crate::session) const QUERY: usize = 32 * 1024;
 
 /// Those that fit, in their order.
-fn fitting<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
+fn fitting<'a>(
+    headers: impl Iterator<Item = (&'a str, &'a str)>,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
     let mut left = HEADERS;
-    headers
-        .filter(|(name, value)| {
-            let after = left.checked_sub(name.len() + value.len());
-            left = after.unwrap_or(left);
-            after.is_some()
-        })
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    headers.filter(move |(name, value)| {
+        let after = left.checked_sub(name.len() + value.len());
+        left = after.unwrap_or(left);
+        after.is_some()
+    })
 }
 
 /// One parameter of a raw query. Those of Engine.IO need no decoding.
@@ -208,7 +205,7 @@ mod tests {
     fn headers_that_are_kept_have_a_bound_and_a_long_one_does_not_push_out_the_others() {
         let long = "x".repeat(20_000);
         let kept = fitting([("host", "a"), ("cookie", &*long), ("origin", "b")].into_iter());
-        let names: Vec<_> = kept.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<_> = kept.map(|(name, _)| name).collect();
         assert_eq!(names, ["host", "origin"]);
     }
 

@@ -123,7 +123,7 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let upgrade = self.line.gate.leave();
+        let upgrade = self.line.gate().leave();
         // During an upgrade a client may well drop its poll.
         if !self.ended && matches!(upgrade, Upgrade::No | Upgrade::Reserved) {
             end(self.engine, self.line, Reason::ClientClosed);
@@ -136,7 +136,7 @@ async fn poll(
     engine: &Engine,
     line: Arc<Line>,
 ) -> Result<HttpResponse, Denied> {
-    let came_at = match line.gate.enter() {
+    let came_at = match line.gate().enter() {
         Ok(upgrade) => upgrade,
         Err(Barred::Upgraded) => return Err(Denied::bad_request()),
         Err(Barred::Taken) => {
@@ -171,7 +171,7 @@ async fn poll(
             engine.directory().remove(&line.sid);
             engineio::body([&farewell(reason)])
         }
-        Found::Noop if came_at == Upgrade::Probing && line.gate.upgrade() == Upgrade::Done => {
+        Found::Noop if came_at == Upgrade::Probing && line.gate().upgrade() == Upgrade::Done => {
             return Err(Denied::bad_request());
         }
         Found::Noop => Bytes::from_static(b"6"),
@@ -189,7 +189,7 @@ enum Found {
 async fn wait(line: &Line) -> Found {
     let mut frames = Vec::new();
     poll_fn(|cx| {
-        if line.gate.poll_noop(cx) {
+        if line.gate().poll_noop(cx) {
             return Poll::Ready(Found::Noop);
         }
         match line.outbox.poll_drain(cx, &mut frames, BODY) {
@@ -237,7 +237,7 @@ struct Posting<'a>(&'a Line);
 
 impl Drop for Posting<'_> {
     fn drop(&mut self) {
-        self.0.gate.posted();
+        self.0.gate().posted();
     }
 }
 
@@ -250,7 +250,7 @@ async fn take(
     if line.outbox.closed().is_some() {
         return Err(Denied::unknown_sid());
     }
-    if !line.gate.post() {
+    if !line.gate().post() {
         end(engine, line, Reason::ProtocolError);
         return Err(Denied::bad_request());
     }

@@ -108,10 +108,10 @@ fn accept(request: &Request) -> Result<Bytes, Denied> {
 
 async fn settle(engines: &[Engine], visit: Arc<Visit>) -> Result<Settled, Denied> {
     for engine in engines {
-        if engine.config().path == visit.path {
+        if engine.config().path == visit.path() {
             return settle_engineio(engine, visit).await;
         }
-        if engine.config().plain_path.as_deref() == Some(&visit.path) {
+        if engine.config().plain_path.as_deref() == Some(visit.path()) {
             return settle_new(engine, Protocol::Plain, Carrier::Plain, visit).await;
         }
     }
@@ -120,7 +120,7 @@ async fn settle(engines: &[Engine], visit: Arc<Visit>) -> Result<Settled, Denied
 
 async fn settle_engineio(engine: &Engine, visit: Arc<Visit>) -> Result<Settled, Denied> {
     let engine = engine.clone();
-    let line = match http::wanted(&visit.query, "websocket")? {
+    let line = match http::wanted(visit.query(), "websocket")? {
         Wanted::Handshake => {
             let protocol = engine.config().dialect;
             return settle_new(&engine, protocol, Carrier::WebSocket, visit).await;
@@ -128,8 +128,9 @@ async fn settle_engineio(engine: &Engine, visit: Arc<Visit>) -> Result<Settled, 
         Wanted::Session(sid) => engine.directory().find(sid),
     };
     let line = line.ok_or_else(Denied::unknown_sid)?;
-    let is_free =
-        line.carrier() == Carrier::Polling && line.outbox.closed().is_none() && line.gate.reserve();
+    let is_free = line.carrier() == Carrier::Polling
+        && line.outbox.closed().is_none()
+        && line.gate().reserve();
     let kind = if is_free {
         Kind::Probe
     } else {
@@ -159,7 +160,7 @@ pub(super) async fn begin(
     carrier: Carrier,
     visit: Arc<Visit>,
 ) -> Result<Arc<Line>, Denied> {
-    if visit.query.len() > http::QUERY {
+    if visit.query().len() > http::QUERY {
         return Err(Denied::plain(414, "URI too long"));
     }
     let admission = engine.application().admit(&visit, protocol)?;

@@ -33,7 +33,7 @@ pub(super) struct Inbound {
     codec: Codec,
     /// Read and not yet understood. Empty between messages, so that an idle connection holds none.
     pub buffer: BytesMut,
-    partial: Option<Partial>,
+    partial: Option<Box<Partial>>,
     most: usize,
 }
 
@@ -113,10 +113,10 @@ impl Inbound {
     }
 
     fn begin(&mut self, is_text: bool, bytes: Bytes) -> Bytes {
-        self.partial = Some(Partial {
+        self.partial = Some(Box::new(Partial {
             is_text,
             bytes: BytesMut::new(),
-        });
+        }));
         bytes
     }
 }

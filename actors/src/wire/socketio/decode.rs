@@ -1,6 +1,7 @@
 //! Messages to packets, within limits.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserializer as _;
@@ -88,8 +89,8 @@ pub enum Error {
 /// After an error it is as new, but the connection is not: whoever sent that has lost the thread.
 #[derive(Debug)]
 pub struct Reassembler {
-    limits: Limits,
-    pending: Option<Pending>,
+    limits: Arc<Limits>,
+    pending: Option<Box<Pending>>,
 }
 
 /// A packet whose attachments are still on their way.
@@ -101,9 +102,10 @@ struct Pending {
 }
 
 impl Reassembler {
-    pub fn new(limits: Limits) -> Self {
+    /// The limits are shared: there is a reassembler for each connection.
+    pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
         Self {
-            limits,
+            limits: limits.into(),
             pending: None,
         }
     }
@@ -128,11 +130,11 @@ impl Reassembler {
         if missing == 0 {
             return Ok(Some(packet));
         }
-        self.pending = Some(Pending {
+        self.pending = Some(Box::new(Pending {
             packet,
             missing,
             bytes: message.len(),
-        });
+        }));
         Ok(None)
     }
 

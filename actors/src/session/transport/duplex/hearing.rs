@@ -138,7 +138,7 @@ impl Duplex {
             Heard::Pong => {}
             Heard::Close(code) => {
                 if matches!(self.phase, Phase::Probing(..)) {
-                    self.line.gate.forsaken();
+                    self.line.gate().forsaken();
                 } else {
                     self.line.close(Reason::ClientClosed);
                 }
@@ -176,11 +176,11 @@ impl Duplex {
             Packet::Ping(words) if *words == PROBE => {
                 let pong = Packet::Pong(words.clone()).encode();
                 self.outgoing.push_control(pong.websocket());
-                self.line.gate.probed();
+                self.line.gate().probed();
             }
             Packet::Upgrade if self.line.outbox.closed().is_none() => {
                 self.line.set_carrier(Carrier::WebSocket);
-                self.line.gate.upgraded();
+                self.line.gate().upgraded();
                 self.phase = Phase::Open;
             }
             _ => self.forsake(),
