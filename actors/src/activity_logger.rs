@@ -99,7 +99,7 @@ impl Consumer for ActivityLogger {
 
     fn written(&mut self, (): ()) {}
 
-    fn patience(&self, _: &[Arc<Entry>]) -> Duration {
+    fn patience(&self, _: &Entry) -> Duration {
         PATIENCE
     }
 }

@@ -67,9 +67,9 @@ pub trait Consumer: Actor<Context = Context<Self>> {
 
     fn written(&mut self, written: Self::Written);
 
-    /// How long this batch, which is not full, may wait for more. A write of its own for each entry
+    /// How long this entry may wait for others to be written with. A write of its own for each
     /// would stand in the way of the next change: on SQLite they share one writer.
-    fn patience(&self, batch: &[Arc<Entry>]) -> Duration;
+    fn patience(&self, entry: &Entry) -> Duration;
 }
 
 /// How far a consumer has come, and what it is at.
@@ -82,8 +82,10 @@ pub struct Progress {
     /// The place at which a gap was noticed that is given time.
     patient: Option<Seq>,
     busy: bool,
-    /// Until when what is there waits for more; on the clock's own scale.
+    /// Until when what is there waits for more; on the clock's own scale. `None`: it does not.
     due: Option<Duration>,
+    /// When that is looked at again.
+    alarm: Option<Duration>,
     failures: u32,
     waiters: Vec<(Seq, oneshot::Sender<bool>)>,
 }
@@ -97,6 +99,7 @@ impl Default for Progress {
             patient: None,
             busy: false,
             due: None,
+            alarm: None,
             failures: 0,
             waiters: Vec::new(),
         }
@@ -136,7 +139,7 @@ impl Progress {
         if self.astray {
             return Step::Cursor;
         }
-        let run = self.follower.run(BATCH).len();
+        let run = self.follower.ready().min(BATCH);
         if run > 0 {
             return Step::Write(self.follower.done(), run);
         }
@@ -162,26 +165,35 @@ impl Progress {
         self.look |= self.patient.take() == Some(self.follower.done());
     }
 
-    /// Whether a batch of `run` entries that may wait for `patience` is written at `now`. What
-    /// somebody flushes does not wait.
-    fn hold(&mut self, run: usize, patience: Duration, now: Duration) -> Hold {
-        let due = now + patience;
-        let hold = match self.due {
-            _ if run >= BATCH || patience.is_zero() || !self.waiters.is_empty() => Hold::No,
-            Some(earlier) if earlier <= now => Hold::No,
-            Some(earlier) if earlier <= due => Hold::Still,
-            _ => Hold::For(patience),
-        };
-        match hold {
-            Hold::No => self.due = None,
-            Hold::Still => {}
-            Hold::For(_) => self.due = Some(due),
+    /// Takes in an entry that may wait for others until `due`.
+    fn offer(&mut self, entry: Arc<Entry>, due: Duration) {
+        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
+        self.follower.offer(entry);
+    }
+
+    /// Whether a batch of `run` entries is written at `now`. Whoever is behind has nothing to wait
+    /// for, and what somebody flushes does not wait.
+    fn hold(&mut self, run: usize, now: Duration) -> Hold {
+        let behind = self.follower.behind() > run as u64;
+        match (self.due, self.alarm) {
+            (Some(due), alarm)
+                if due > now && run < BATCH && !behind && self.waiters.is_empty() =>
+            {
+                if alarm.is_some_and(|alarm| now < alarm && alarm <= due) {
+                    return Hold::Still;
+                }
+                self.alarm = Some(due);
+                Hold::For(due - now)
+            }
+            _ => {
+                self.due = None;
+                Hold::No
+            }
         }
-        hold
     }
 
     /// Whether there is something to go on with.
-    fn take_in(&mut self, entries: Vec<Arc<Entry>>) -> Result<(), Unavailable> {
+    fn take_in(&mut self, entries: Vec<Arc<Entry>>, due: Duration) -> Result<(), Unavailable> {
         if let Some(first) = self.follower.lost_before(&entries) {
             // Retention keeps what a consumer still needs. Nothing is written rather than a hole.
             let after = self.follower.done();
@@ -192,7 +204,7 @@ impl Progress {
         self.look |= entries.len() >= PAGE;
         let nothing = entries.is_empty();
         for entry in entries {
-            self.follower.offer(entry);
+            self.offer(entry, due);
         }
         if nothing && self.follower.missing().is_some() {
             return Err(Unavailable("the Record lacks what was told of it".into()));
@@ -228,6 +240,7 @@ pub fn start<A: Consumer>(actor: &mut A, ctx: &mut Context<A>) {
     let progress = actor.progress();
     progress.busy = false;
     progress.due = None;
+    progress.alarm = None;
     progress.astray = true;
     progress.look = true;
     progress.patient = None;
@@ -243,7 +256,8 @@ pub fn start<A: Consumer>(actor: &mut A, ctx: &mut Context<A>) {
 
 /// An entry was told.
 pub fn told<A: Consumer>(actor: &mut A, entry: Arc<Entry>, ctx: &mut Context<A>) {
-    actor.progress().follower.offer(entry);
+    let due = ctx.clock().monotonic() + actor.patience(&entry);
+    actor.progress().offer(entry, due);
     go_on(actor, ctx);
 }
 
@@ -276,7 +290,7 @@ fn go_on<A: Consumer>(actor: &mut A, ctx: &mut Context<A>) {
         }
         Step::Cursor => {
             let work = actor.cursor();
-            run(actor, ctx, "read the cursor", work, |actor, cursor| {
+            run(actor, ctx, "read the cursor", work, |actor, cursor, _| {
                 actor.progress().astray = false;
                 actor.progress().stand_at(cursor);
                 Ok(())
@@ -290,16 +304,16 @@ fn go_on<A: Consumer>(actor: &mut A, ctx: &mut Context<A>) {
                 ctx,
                 "read the Record",
                 work,
-                move |actor, entries| actor.progress().take_in(entries),
+                move |actor, entries, ctx| {
+                    let patience = entries.iter().map(|entry| actor.patience(entry)).min();
+                    let due = ctx.clock().monotonic() + patience.unwrap_or_default();
+                    actor.progress().take_in(entries, due)
+                },
             );
         }
         Step::Write(after, most) => {
-            let batch = actor.progress().follower.run(most);
-            let (patience, now) = (actor.patience(&batch), ctx.clock().monotonic());
-            // Whoever is behind has nothing to wait for.
-            let behind = actor.progress().follower.behind() > most as u64;
-            let patience = if behind { Duration::ZERO } else { patience };
-            match actor.progress().hold(most, patience, now) {
+            let now = ctx.clock().monotonic();
+            match actor.progress().hold(most, now) {
                 Hold::No => {}
                 Hold::Still => return,
                 Hold::For(time) => {
@@ -307,13 +321,14 @@ fn go_on<A: Consumer>(actor: &mut A, ctx: &mut Context<A>) {
                     return;
                 }
             }
+            let batch = actor.progress().follower.run(most);
             let work = actor.write(after, batch);
             run(
                 actor,
                 ctx,
                 "write a batch",
                 work,
-                move |actor, (cursor, written)| {
+                move |actor, (cursor, written), _| {
                     actor.progress().stand_at(cursor);
                     actor.written(written);
                     if cursor == after {
@@ -332,12 +347,12 @@ fn run<A: Consumer, T: 'static>(
     ctx: &mut Context<A>,
     what: &'static str,
     work: Work<T>,
-    take_in: impl FnOnce(&mut A, T) -> Result<(), Unavailable> + 'static,
+    take_in: impl FnOnce(&mut A, T, &mut Context<A>) -> Result<(), Unavailable> + 'static,
 ) {
     actor.progress().busy = true;
     ctx.spawn(
         wrap_future(work).map(move |result, actor: &mut A, ctx: &mut Context<A>| {
-            let result = result.and_then(|value| take_in(actor, value));
+            let result = result.and_then(|value| take_in(actor, value, ctx));
             let progress = actor.progress();
             let Err(error) = result else {
                 progress.failures = 0;
@@ -372,45 +387,52 @@ pub fn backoff(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::entry;
 
     #[test]
     fn a_batch_waits_for_more_until_it_is_full_due_or_flushed() {
         let second = Duration::from_secs;
         let mut progress = Progress::default();
+        progress.offer(entry(1), second(12));
+        assert_eq!(progress.hold(1, second(10)), Hold::For(second(2)));
+        progress.offer(entry(2), second(13));
+        assert_eq!(progress.hold(2, second(11)), Hold::Still);
+        assert_eq!(progress.hold(2, second(12)), Hold::No, "its time is up");
+        progress.stand_at(2);
+        progress.offer(entry(3), second(14));
+        assert_eq!(progress.hold(1, second(12)), Hold::For(second(2)));
+        assert_eq!(progress.hold(BATCH, second(13)), Hold::No, "it is full");
+        progress.stand_at(3);
+        progress.offer(entry(4), second(17));
+        assert_eq!(progress.hold(1, second(15)), Hold::For(second(2)));
+        progress.offer(entry(5), second(16));
         assert_eq!(
-            progress.hold(1, second(2), second(10)),
-            Hold::For(second(2))
+            progress.hold(2, second(15)),
+            Hold::For(second(1)),
+            "some of it is sooner due"
         );
-        assert_eq!(progress.hold(2, second(2), second(11)), Hold::Still);
-        assert_eq!(
-            progress.hold(3, second(2), second(12)),
-            Hold::No,
-            "its time is up"
-        );
-        assert_eq!(
-            progress.hold(1, second(2), second(12)),
-            Hold::For(second(2))
-        );
-        assert_eq!(
-            progress.hold(BATCH, second(2), second(13)),
-            Hold::No,
-            "it is full"
-        );
-        assert_eq!(
-            progress.hold(1, second(2), second(13)),
-            Hold::For(second(2))
-        );
-        assert_eq!(
-            progress.hold(2, Duration::ZERO, second(14)),
-            Hold::No,
-            "some of it is urgent"
-        );
+        progress.offer(entry(6), second(15));
+        assert_eq!(progress.hold(3, second(15)), Hold::No, "or urgent");
+        progress.stand_at(6);
+        progress.offer(entry(7), second(20));
+        progress.offer(entry(9), second(20));
+        assert_eq!(progress.hold(1, second(16)), Hold::No, "there is more");
+        progress.stand_at(9);
+        progress.offer(entry(10), second(20));
         progress.waiters.push((1, oneshot::channel().0));
-        assert_eq!(
-            progress.hold(1, second(2), second(15)),
-            Hold::No,
-            "somebody waits for it"
-        );
+        assert_eq!(progress.hold(1, second(17)), Hold::No, "somebody waits");
+    }
+
+    #[test]
+    fn what_came_while_a_batch_was_written_has_a_time_of_its_own() {
+        let second = Duration::from_secs;
+        let mut progress = Progress::default();
+        progress.stand_at(4);
+        progress.offer(entry(5), second(1));
+        assert_eq!(progress.hold(1, second(1)), Hold::No);
+        progress.offer(entry(6), second(3));
+        progress.stand_at(5);
+        assert_eq!(progress.hold(1, second(2)), Hold::For(second(1)));
     }
 
     #[test]

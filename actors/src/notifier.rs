@@ -121,8 +121,8 @@ impl Consumer for Notifier {
 
     /// Whoever is due a notification gets it at once. Without one there is only the cursor to move,
     /// and that an entry asks for nothing can be found out again.
-    fn patience(&self, batch: &[Arc<Entry>]) -> Duration {
-        match batch.iter().any(|entry| notice(entry).is_some()) {
+    fn patience(&self, entry: &Entry) -> Duration {
+        match notice(entry).is_some() {
             true => Duration::ZERO,
             false => PATIENCE,
         }

@@ -3,7 +3,6 @@
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use serde_json::json;
-use uuid::Uuid;
 
 use callboard_actors::model::episode::{Episode, Fields as Episodic, Status};
 use callboard_actors::model::policy::Action;
@@ -98,7 +97,7 @@ async fn show(call: Call) -> Result<HttpResponse, ApiError> {
 
 async fn replace(call: Call, body: Body) -> Result<HttpResponse, ApiError> {
     call.may(Action::WriteEpisodes)?;
-    let id = found(&call).await?.id;
+    let seen = found(&call).await?;
     call.no_query()?;
     let mut body = body.fields()?;
     // Every field but the status can be cleared; left out, that one stays.
@@ -106,21 +105,24 @@ async fn replace(call: Call, body: Body) -> Result<HttpResponse, ApiError> {
     let status = body.not_null("status", status);
     let fields = whole(&mut body, Status::Draft);
     body.finish()?;
-    save(&call, id, move |old| {
+    save(&call, seen, move |old| {
         let status = status.unwrap_or(old.status);
-        *old = Episodic { status, ..fields };
+        *old = Episodic {
+            status,
+            ..fields.clone()
+        };
     })
     .await
 }
 
 async fn update(call: Call, body: Body) -> Result<HttpResponse, ApiError> {
     call.may(Action::WriteEpisodes)?;
-    let id = found(&call).await?.id;
+    let seen = found(&call).await?;
     call.no_query()?;
     let mut body = body.fields()?;
     let edit = Edit::read(&mut body);
     body.finish()?;
-    save(&call, id, move |old| edit.apply(old)).await
+    save(&call, seen, move |old| edit.clone().apply(old)).await
 }
 
 async fn delete(call: Call) -> Result<HttpResponse, ApiError> {
@@ -136,10 +138,10 @@ async fn delete(call: Call) -> Result<HttpResponse, ApiError> {
 
 async fn publish(call: Call, body: Body) -> Result<HttpResponse, ApiError> {
     call.may(Action::WriteEpisodes)?;
-    let id = found(&call).await?.id;
+    let seen = found(&call).await?;
     call.no_query()?;
     body.fields_if_any()?.finish()?;
-    let (episode, entry) = episodes::publish(&call.state.store, id, change(&call)).await?;
+    let (episode, entry) = episodes::publish(&call.state.store, seen, change(&call)).await?;
     call.state.announce(entry);
     let version = episode.version;
     Answer::ok(episode)
@@ -157,10 +159,10 @@ async fn found(call: &Call) -> Result<Episode, ApiError> {
 
 async fn save(
     call: &Call,
-    id: Uuid,
-    edit: impl FnOnce(&mut Episodic) + Send + 'static,
+    seen: Episode,
+    edit: impl Fn(&mut Episodic) + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
-    let (episode, entry) = episodes::update(&call.state.store, id, change(call), edit).await?;
+    let (episode, entry) = episodes::update(&call.state.store, seen, change(call), edit).await?;
     if let Some(entry) = entry {
         call.state.announce(entry);
     }
@@ -201,6 +203,7 @@ fn whole(body: &mut Fields, status: Status) -> Episodic {
 }
 
 /// What a partial update gives; `None` leaves a field, `Some(None)` clears it.
+#[derive(Clone)]
 struct Edit {
     title: Option<String>,
     episode_number: Option<i64>,

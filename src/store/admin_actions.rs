@@ -22,9 +22,10 @@ pub struct AdminAction {
 /// Puts it on the Record.
 pub async fn insert(store: &Store, action: AdminAction, by: By) -> Result<Arc<Entry>> {
     let action = entry(store, action, by)?;
-    store
-        .write(move |tx| Box::pin(async move { tx.append(action).await }))
-        .await
+    let appended = store
+        .write(move |tx| Box::pin(async move { tx.append(action) }))
+        .await?;
+    Ok(appended.entry())
 }
 
 /// Puts an event that an admin sends on the Record, and behind it that the admin did so. Gives both.
@@ -35,11 +36,10 @@ pub async fn insert_with_event(
     by: By,
 ) -> Result<[Arc<Entry>; 2]> {
     let action = entry(store, action, by)?;
-    store
-        .write(move |tx| {
-            Box::pin(async move { Ok([tx.append(event).await?, tx.append(action).await?]) })
-        })
-        .await
+    let appended = store
+        .write(move |tx| Box::pin(async move { Ok([tx.append(event)?, tx.append(action)?]) }))
+        .await?;
+    Ok(appended.map(|appended| appended.entry()))
 }
 
 fn entry(store: &Store, action: AdminAction, by: By) -> Result<NewEntry> {

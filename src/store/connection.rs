@@ -1,9 +1,16 @@
-//! A connection to one database or the other, a transaction on it, and the macro that runs one text on either.
+//! A connection to one database or the other, and the macro that runs one text on either.
+//!
+//! # Statements that go ahead of the next one
+//!
+//! Each statement to SQLite is a hop to the connection's thread and back, and each to PostgreSQL a round trip; that, and
+//! not the work, is what a write costs. What begins a transaction or separates its jobs has nothing to answer, so it is
+//! noted in [`Conn::ahead`] and goes along with the next statement: on SQLite in one text with it (its driver runs the
+//! statements of a text in turn, and binds `$1` to the first argument in each of them), on PostgreSQL as a text of its own.
 
-use std::ops::{Deref, DerefMut};
-
+use futures_util::TryStreamExt;
 use sqlx::pool::PoolConnection;
-use sqlx::{Postgres, Sqlite};
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{AssertSqlSafe, Either, Executor, Postgres, SqlSafeStr, SqlStr, Sqlite};
 
 use super::StoreError;
 
@@ -12,6 +19,8 @@ pub struct Conn {
     pub(super) link: Link,
     /// The first failure of a statement since it was last asked for.
     failure: Option<StoreError>,
+    /// What is run with the next statement, before it; it gives no rows and takes no arguments.
+    pub(super) ahead: Option<&'static str>,
 }
 
 pub(super) enum Link {
@@ -24,6 +33,7 @@ impl Conn {
         Conn {
             link: Link::Sqlite(conn),
             failure: None,
+            ahead: None,
         }
     }
 
@@ -31,6 +41,7 @@ impl Conn {
         Conn {
             link: Link::Postgres(conn),
             failure: None,
+            ahead: None,
         }
     }
 
@@ -51,42 +62,53 @@ impl Conn {
             error
         })
     }
-}
-
-/// A transaction in which a change is made; see [`super::Store::write`].
-pub struct Tx(Conn);
-
-impl Tx {
-    pub(super) fn new(conn: Conn) -> Tx {
-        Tx(conn)
-    }
 
     /// The failure of a statement since the last call. From then on statements are run again.
-    pub(super) fn failure(&mut self) -> Option<StoreError> {
-        self.0.failure.take()
+    pub(super) fn take_failure(&mut self) -> Option<StoreError> {
+        self.failure.take()
     }
 
     /// Closes the connection instead of giving it back to its pool.
     pub(super) fn discard(mut self) {
-        match &mut self.0.link {
+        match &mut self.link {
             Link::Sqlite(conn) => conn.close_on_drop(),
             Link::Postgres(conn) => conn.close_on_drop(),
         }
     }
 }
 
-impl Deref for Tx {
-    type Target = Conn;
-
-    fn deref(&self) -> &Conn {
-        &self.0
+/// SQLite: the text with what goes ahead of it. Both are the program's own.
+pub(super) fn joined(ahead: Option<&'static str>, text: &'static str) -> SqlStr {
+    match ahead {
+        Some(ahead) => AssertSqlSafe(format!("{ahead}; {text}")).into_sql_str(),
+        None => text.into_sql_str(),
     }
 }
 
-impl DerefMut for Tx {
-    fn deref_mut(&mut self) -> &mut Conn {
-        &mut self.0
+/// SQLite: runs a text. Gives how many rows its last statement concerned.
+pub(super) async fn execute(
+    link: &mut PoolConnection<Sqlite>,
+    query: sqlx::query::Query<'_, Sqlite, SqliteArguments>,
+) -> Result<u64, sqlx::Error> {
+    let mut steps = (&mut **link).fetch_many(query);
+    let mut rows = 0;
+    while let Some(step) = steps.try_next().await? {
+        if let Either::Left(done) = step {
+            rows = done.rows_affected();
+        }
     }
+    Ok(rows)
+}
+
+/// PostgreSQL: runs what goes ahead.
+pub(super) async fn run_ahead(
+    link: &mut PoolConnection<Postgres>,
+    ahead: Option<&'static str>,
+) -> Result<(), sqlx::Error> {
+    if let Some(ahead) = ahead {
+        sqlx::raw_sql(ahead).execute(&mut **link).await?;
+    }
+    Ok(())
 }
 
 /// Runs one query text on the connection, whichever database it is to:
@@ -100,17 +122,20 @@ macro_rules! sql {
         if let Some(error) = conn.earlier_failure() {
             Err(error)
         } else {
+            use $crate::store::connection::{Link, execute, joined, run_ahead};
+            let ahead = conn.ahead.take();
             let result = match &mut conn.link {
-                $crate::store::connection::Link::Sqlite(link) => sqlx::query(text)
-                    $(.bind($arg))*
-                    .execute(&mut **link)
-                    .await
-                    .map(|done| done.rows_affected()),
-                $crate::store::connection::Link::Postgres(link) => sqlx::query(text)
-                    $(.bind($arg))*
-                    .execute(&mut **link)
-                    .await
-                    .map(|done| done.rows_affected()),
+                Link::Sqlite(link) => {
+                    execute(link, sqlx::query(joined(ahead, text))$(.bind($arg))*).await
+                }
+                Link::Postgres(link) => match run_ahead(link, ahead).await {
+                    Ok(()) => sqlx::query(text)
+                        $(.bind($arg))*
+                        .execute(&mut **link)
+                        .await
+                        .map(|done| done.rows_affected()),
+                    Err(error) => Err(error),
+                },
             };
             conn.note(result)
         }
@@ -130,15 +155,20 @@ macro_rules! sql {
         if let Some(error) = conn.earlier_failure() {
             Err(error)
         } else {
+            use $crate::store::connection::{Link, joined, run_ahead};
+            let ahead = conn.ahead.take();
             let result = match &mut conn.link {
-                $crate::store::connection::Link::Sqlite(link) => sqlx::query_as::<_, $row>(text)
+                Link::Sqlite(link) => sqlx::query_as::<_, $row>(joined(ahead, text))
                     $(.bind($arg))*
                     .$fetch(&mut **link)
                     .await,
-                $crate::store::connection::Link::Postgres(link) => sqlx::query_as::<_, $row>(text)
-                    $(.bind($arg))*
-                    .$fetch(&mut **link)
-                    .await,
+                Link::Postgres(link) => match run_ahead(link, ahead).await {
+                    Ok(()) => sqlx::query_as::<_, $row>(text)
+                        $(.bind($arg))*
+                        .$fetch(&mut **link)
+                        .await,
+                    Err(error) => Err(error),
+                },
             };
             conn.note(result)
         }

@@ -175,7 +175,7 @@ pub async fn insert(
 ) -> Result<(Episode, Arc<Entry>)> {
     check(&fields)?;
     let now = store.now();
-    store
+    let (episode, appended) = store
         .write(move |tx| {
             Box::pin(async move {
                 let episode = Episode {
@@ -198,133 +198,158 @@ pub async fn insert(
                     ),
                 )
                 .await?;
-                let kind = Kind::EpisodeCreated;
-                let entry = append(tx, kind, &episode, None, now, who, origin).await?;
-                Ok((episode, entry))
+                let new = entry(Kind::EpisodeCreated, &episode, None, now, who, origin)?;
+                Ok((episode, tx.append(new)?))
             })
         })
-        .await
+        .await?;
+    Ok((episode, appended.entry()))
 }
 
-/// PUT: every field is set; what is `None` is cleared.
-pub async fn replace(
-    store: &Store,
-    id: Uuid,
-    fields: Fields,
-    change: Change,
-) -> Result<(Episode, Option<Arc<Entry>>)> {
-    update(store, id, change, |old| *old = fields).await
-}
-
-/// Changes fields by `edit`. One that changes nothing puts nothing on the Record and leaves the version as it is. Setting
-/// the status to `published` is a publication, and recorded as one.
+/// Changes fields by `edit`, which may be asked twice. One that changes nothing puts nothing on the Record and leaves the
+/// version as it is. Setting the status to `published` is a publication, and recorded as one.
+///
+/// `seen` is the episode as the caller read it, and what is written is worked out from that, before it is the writer's
+/// turn. Should somebody else have changed it since, it is read again, within the transaction.
 pub async fn update(
     store: &Store,
-    id: Uuid,
+    seen: Episode,
     change: Change,
-    edit: impl FnOnce(&mut Fields) + Send + 'static,
+    edit: impl Fn(&mut Fields) + Send + 'static,
 ) -> Result<(Episode, Option<Arc<Entry>>)> {
-    let now = store.now();
-    store
-        .write(move |tx| {
-            Box::pin(async move {
-                let old = lock(tx, id).await?;
-                let mut fields = old.fields.clone();
-                edit(&mut fields);
-                let (expected, version) = (change.expected.clone(), old.version);
-                let saved = save(tx, old, fields, change, now).await?;
-                expected.allows(version)?;
-                Ok(saved)
-            })
-        })
-        .await
+    revise(store, seen, change, Ok(()), edit).await
 }
 
 /// Sets the status to `published`; 409 `already_published` if it is.
-pub async fn publish(store: &Store, id: Uuid, change: Change) -> Result<(Episode, Arc<Entry>)> {
+pub async fn publish(
+    store: &Store,
+    seen: Episode,
+    change: Change,
+) -> Result<(Episode, Arc<Entry>)> {
+    let published = StoreError::Conflict {
+        code: "already_published",
+    };
+    let unchanged = Err(published.clone());
+    let publish = |fields: &mut Fields| fields.status = Status::Published;
+    let (episode, entry) = revise(store, seen, change, unchanged, publish).await?;
+    Ok((episode, entry.ok_or(published)?))
+}
+
+/// `unchanged`: what is said to an edit that changes nothing.
+async fn revise(
+    store: &Store,
+    seen: Episode,
+    change: Change,
+    unchanged: Result<()>,
+    edit: impl Fn(&mut Fields) + Send + 'static,
+) -> Result<(Episode, Option<Arc<Entry>>)> {
     let now = store.now();
-    store
+    let (id, mut old) = (seen.id, seen);
+    let mut revision = Revision::of(&old, &change, now, &edit)?;
+    if revision.is_none() {
+        unchanged?;
+        change.expected.allows(old.version)?;
+        return Ok((old, None));
+    }
+    let (episode, appended) = store
         .write(move |tx| {
             Box::pin(async move {
-                let published = StoreError::Conflict {
-                    code: "already_published",
-                };
-                let old = lock(tx, id).await?;
-                let mut fields = old.fields.clone();
-                fields.status = Status::Published;
-                let (expected, version) = (change.expected.clone(), old.version);
-                let (episode, entry) = save(tx, old, fields, change, now).await?;
-                // Nothing to record: it was published.
-                let entry = entry.ok_or(published)?;
-                expected.allows(version)?;
-                Ok((episode, entry))
+                while let Some(new) = revision {
+                    if new.put(tx).await? {
+                        change.expected.allows(old.version)?;
+                        return Ok((new.episode, Some(tx.append(new.entry)?)));
+                    }
+                    old = lock(tx, id).await?;
+                    revision = Revision::of(&old, &change, now, &edit)?;
+                }
+                unchanged?;
+                change.expected.allows(old.version)?;
+                Ok((old, None))
             })
         })
-        .await
+        .await?;
+    Ok((episode, appended.map(|appended| appended.entry())))
 }
 
 /// Gives the last state.
 pub async fn delete(store: &Store, id: Uuid, change: Change) -> Result<(Episode, Arc<Entry>)> {
     let now = store.now();
-    store
+    let (last, appended) = store
         .write(move |tx| {
             Box::pin(async move {
                 let old = lock(tx, id).await?;
                 change.expected.allows(old.version)?;
                 sql!(tx, "DELETE FROM episodes WHERE id = $1", id => execute)?;
                 let kind = Kind::EpisodeDeleted;
-                let entry = append(tx, kind, &old, None, now, change.who, change.origin).await?;
-                Ok((old, entry))
+                let new = entry(kind, &old, None, now, change.who, change.origin)?;
+                Ok((old, tx.append(new)?))
             })
         })
-        .await
+        .await?;
+    Ok((last, appended.entry()))
 }
 
-async fn save(
-    tx: &mut Tx,
-    old: Episode,
-    fields: Fields,
-    change: Change,
-    now: DateTime<Utc>,
-) -> Result<(Episode, Option<Arc<Entry>>)> {
-    check(&fields)?;
-    if fields == old.fields {
-        return Ok((old, None));
+/// An episode's next version, and what the Record is told of it.
+struct Revision {
+    episode: Episode,
+    entry: NewEntry,
+}
+
+impl Revision {
+    /// `None`: nothing changes.
+    fn of(
+        old: &Episode,
+        change: &Change,
+        now: DateTime<Utc>,
+        edit: &impl Fn(&mut Fields),
+    ) -> Result<Option<Revision>> {
+        let mut fields = old.fields.clone();
+        edit(&mut fields);
+        check(&fields)?;
+        if fields == old.fields {
+            return Ok(None);
+        }
+        let was = old.fields.status == Status::Published;
+        let is = fields.status == Status::Published;
+        let episode = Episode {
+            id: old.id,
+            fields,
+            published_at: match (was, is) {
+                (true, true) => old.published_at,
+                (false, true) => Some(now),
+                (_, false) => None,
+            },
+            created_by: old.created_by,
+            created_at: old.created_at,
+            updated_at: now,
+            version: old.version + 1,
+        };
+        let kind = match (was, is) {
+            (false, true) => Kind::EpisodePublished,
+            _ => Kind::EpisodeUpdated,
+        };
+        let (who, origin) = (change.who.clone(), change.origin.clone());
+        let entry = entry(kind, &episode, Some(old), now, who, origin)?;
+        Ok(Some(Revision { episode, entry }))
     }
-    let was = old.fields.status == Status::Published;
-    let is = fields.status == Status::Published;
-    let episode = Episode {
-        fields,
-        published_at: match (was, is) {
-            (true, true) => old.published_at,
-            (false, true) => Some(now),
-            (_, false) => None,
-        },
-        updated_at: now,
-        version: old.version + 1,
-        ..old.clone()
-    };
-    put(
-        tx,
-        &episode,
-        "UPDATE episodes
-         SET title = $2, episode_number = $3, season = $4, description = $5, air_date = $6, team = $7, status = $8,
-             metadata = $9, published_at = $10, created_by = $11, created_at = $12, updated_at = $13, version = $14,
-             folded = $15
-         WHERE id = $1",
-    )
-    .await?;
-    let kind = match (was, is) {
-        (false, true) => Kind::EpisodePublished,
-        _ => Kind::EpisodeUpdated,
-    };
-    let (who, origin) = (change.who, change.origin);
-    let entry = append(tx, kind, &episode, Some(&old), now, who, origin).await?;
-    Ok((episode, Some(entry)))
+
+    /// `false`: the episode is not at the version before this one any more.
+    async fn put(&self, tx: &mut Tx) -> Result<bool> {
+        let rows = put(
+            tx,
+            &self.episode,
+            "UPDATE episodes
+             SET title = $2, episode_number = $3, season = $4, description = $5, air_date = $6, team = $7, status = $8,
+                 metadata = $9, published_at = $10, updated_at = $13, version = $14, folded = $15
+             WHERE id = $1 AND version = $14 - 1",
+        )
+        .await?;
+        Ok(rows == 1)
+    }
 }
 
 /// Runs a statement that takes every column, in the order of `columns!`, and then `folded`.
-async fn put(tx: &mut Tx, episode: &Episode, text: &'static str) -> Result<()> {
+async fn put(tx: &mut Tx, episode: &Episode, text: &'static str) -> Result<u64> {
     let fields = &episode.fields;
     let metadata = fields.metadata.as_ref().map(json).transpose()?;
     let folded = [Some(&fields.title), fields.description.as_ref()]
@@ -339,27 +364,25 @@ async fn put(tx: &mut Tx, episode: &Episode, text: &'static str) -> Result<()> {
         fields.air_date.map(|date| date.to_string()), &fields.team, fields.status.as_str(), &metadata,
         episode.published_at.map(micros), episode.created_by, micros(episode.created_at), micros(episode.updated_at),
         episode.version, &folded => execute
-    )?;
-    Ok(())
+    )
 }
 
 /// The entry of a change: the episode's fields, flat, and what changed since `old`.
-async fn append(
-    tx: &mut Tx,
+fn entry(
     kind: Kind,
     episode: &Episode,
     old: Option<&Episode>,
     at: DateTime<Utc>,
     who: UserRef,
     origin: Origin,
-) -> Result<Arc<Entry>> {
+) -> Result<NewEntry> {
     let mut data = object(episode)?;
     if let Some(old) = old {
         let (old, new) = (object(old)?, Value::Object(data.clone()));
         let changes = changes(&Value::Object(old), &new);
         data.insert("changes".into(), Value::Object(changes));
     }
-    tx.append(NewEntry {
+    Ok(NewEntry {
         id: Uuid::now_v7(),
         at,
         event: kind.name().into(),
@@ -375,7 +398,6 @@ async fn append(
         data: raw(json(&data)?)?,
         origin,
     })
-    .await
 }
 
 fn object(episode: &Episode) -> Result<Map<String, Value>> {

@@ -23,7 +23,7 @@
 //! that is dropped half-way changes nothing about the fate of its write. A job that fails, or panics, leaves nothing; so
 //! does one in which a statement failed, even if the job looks away.
 //!
-//! [`Tx::append`] puts the change on the Record and is the last statement of a write: see [`record`].
+//! [`Tx::append`] puts the change on the Record, in the last statement before the commit: see [`record`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,8 +35,9 @@ use futures_util::future::BoxFuture;
 use sqlx::Sqlite;
 use tokio::sync::OnceCell;
 
-pub use self::connection::{Conn, Tx};
+pub use self::connection::Conn;
 pub use self::error::StoreError;
+pub use self::tx::{Appended, Tx};
 
 #[macro_use]
 mod connection;
@@ -59,6 +60,7 @@ pub mod record;
 pub mod refresh_tokens;
 pub mod resumes;
 pub mod secrets;
+mod tx;
 pub mod users;
 mod writer;
 

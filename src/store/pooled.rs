@@ -83,8 +83,8 @@ impl Pooled {
             };
             let mut tx = Tx::new(conn);
             tries -= 1;
-            match sql!(&mut tx, "BEGIN" => execute) {
-                Ok(_) => return Ok(tx),
+            match tx.begin().await {
+                Ok(()) => return Ok(tx),
                 Err(error) => {
                     tx.discard();
                     if tries == 0 {
@@ -121,17 +121,17 @@ where
         .catch_unwind()
         .await;
     let result = match (outcome, tx.failure()) {
-        (Ok(Ok(value)), None) => sql!(&mut tx, "COMMIT" => execute).map(|_| value),
+        (Ok(Ok(value)), None) => {
+            tx.keep();
+            tx.commit().await.map(|()| value)
+        }
         (Ok(Ok(_)), Some(error)) => Err(error),
         (Ok(Err(error)), _) => Err(error),
         (Err(_), _) => Err(StoreError::Panicked),
     };
-    if result.is_err() {
-        tx.failure();
-        if sql!(&mut tx, "ROLLBACK" => execute).is_err() {
-            // Whatever it holds must not wait in the pool.
-            tx.discard();
-        }
+    if result.is_err() && tx.rollback().await.is_err() {
+        // Whatever it holds must not wait in the pool.
+        tx.discard();
     }
     result
 }

@@ -1,10 +1,10 @@
 //! The Record: every change, once, in commit order.
 //!
-//! [`Tx::append`] is the last statement of a write. It takes its `seq` by updating the one row of `record_head`, which
-//! on PostgreSQL locks that row until the commit: whoever comes next waits, and gets the next number only after this
-//! one is visible (or the same number, if this one is rolled back). So numbers have no gap, and no reader sees a number
-//! before a smaller one. Being last keeps the time in which others wait to one INSERT and the commit. On SQLite there
-//! is one writer, and the same holds by itself.
+//! [`Tx::append`] notes an entry; [`commit`] writes all of a transaction in its last statement before the commit. There
+//! they take their `seq`s by updating the one row of `record_head`, which on PostgreSQL locks that row until the commit:
+//! whoever comes next waits, and gets the next numbers only after these are visible (or the same numbers, if these are
+//! rolled back). So numbers have no gap, and no reader sees a number before a smaller one. Being last keeps the time in
+//! which others wait to one INSERT and the commit. On SQLite there is one writer, and the same holds by itself.
 //!
 //! Nothing else writes the table, but retention, which removes from its beginning only.
 
@@ -19,56 +19,108 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::connection::Link;
-use super::convert::{column, json, micros, moment, parse, raw, seq};
-use super::{Result, Store, Tx};
+use super::convert::{column, corrupt, json, micros, moment, no_nul, parse, raw, seq};
+use super::{Conn, Result, Store, Tx};
 
-macro_rules! insert {
-    () => {
-        "INSERT INTO record (seq, id, at, event, actor_id, actor_name, resource_type, resource_id, audience, data, \
-         request_id, ip, user_agent)"
-    };
+/// An entry as it is handed to the database: the columns' types in JSON, so that all of a transaction are one parameter.
+#[derive(Serialize)]
+struct NewRow<'a> {
+    /// In hexadecimal, without hyphens, which both databases read.
+    id: String,
+    at: i64,
+    event: &'a str,
+    actor_id: Option<String>,
+    actor_name: Option<&'a str>,
+    resource_type: Option<&'a str>,
+    resource_id: Option<&'a str>,
+    audience: String,
+    data: &'a str,
+    request_id: Option<&'a str>,
+    ip: Option<&'a str>,
+    user_agent: Option<&'a str>,
 }
 
-macro_rules! values {
-    () => {
-        "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12"
-    };
+impl NewRow<'_> {
+    fn of(new: &NewEntry) -> Result<NewRow<'_>> {
+        let (actor, resource) = (new.actor.as_ref(), new.resource.as_ref());
+        Ok(NewRow {
+            id: new.id.simple().to_string(),
+            at: micros(new.at),
+            event: &new.event,
+            actor_id: actor.map(|actor| actor.id.simple().to_string()),
+            actor_name: actor.map(|actor| actor.name.as_str()),
+            resource_type: resource.map(|resource| resource.kind.as_str()),
+            resource_id: resource.map(|resource| resource.id.as_str()),
+            audience: json(&new.audience)?,
+            data: new.data.get(),
+            request_id: new.origin.request_id.as_deref(),
+            ip: new.origin.ip.as_deref(),
+            user_agent: new.origin.user_agent.as_deref(),
+        })
+    }
 }
 
-impl Tx {
-    /// Puts the change on the Record. Must be the last that a write does; see the module.
-    pub async fn append(&mut self, new: NewEntry) -> Result<Arc<Entry>> {
-        let (actor_id, actor_name) = match &new.actor {
-            Some(actor) => (Some(actor.id), Some(&actor.name)),
-            None => (None, None),
-        };
-        let (kind, id) = match &new.resource {
-            Some(resource) => (Some(&resource.kind), Some(&resource.id)),
-            None => (None, None),
-        };
-        let audience = json(&new.audience)?;
-        // One round trip on PostgreSQL, since everybody else waits meanwhile. SQLite has no UPDATE within a WITH, and
-        // nobody who waits for this.
-        let text = by_database!(
-            self,
-            sqlite: concat!(insert!(), " SELECT last, ", values!(), " FROM record_head RETURNING seq"),
-            postgres: concat!(
-                "WITH head AS (UPDATE record_head SET last = last + 1 RETURNING last) ",
-                insert!(), " SELECT last, ", values!(), " FROM head RETURNING seq"
-            ),
-        );
-        if matches!(self.link, Link::Sqlite(_)) {
-            sql!(self, "UPDATE record_head SET last = last + 1" => execute)?;
-        }
-        let (last,) = sql!(
-            self, text,
-            new.id, micros(new.at), &new.event, actor_id, actor_name, kind, id, &audience, new.data.get(),
-            &new.origin.request_id, &new.origin.ip, &new.origin.user_agent => one (i64,)
-        )?;
-        Ok(Arc::new(Entry {
-            seq: seq(last),
-            new,
-        }))
+/// An entry shares its statement with those of others: it must not be what that fails of.
+pub(super) fn check(new: &NewEntry) -> Result<()> {
+    let resource = new.resource.as_ref();
+    no_nul([
+        ("event", Some(new.event.as_str())),
+        ("actor", new.actor.as_ref().map(|actor| actor.name.as_str())),
+        (
+            "resource_type",
+            resource.map(|resource| resource.kind.as_str()),
+        ),
+        ("resource_id", resource.map(|resource| resource.id.as_str())),
+        ("request_id", new.origin.request_id.as_deref()),
+        ("ip", new.origin.ip.as_deref()),
+        ("user_agent", new.origin.user_agent.as_deref()),
+    ])
+}
+
+/// Puts the entries on the Record, in this order, and commits. Gives the `seq` of the first.
+pub(super) async fn commit(
+    conn: &mut Conn,
+    entries: impl ExactSizeIterator<Item = &NewEntry>,
+) -> Result<Seq> {
+    let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
+    let rows = entries.map(NewRow::of).collect::<Result<Vec<_>>>()?;
+    let rows = json(&rows)?;
+    // One round trip on PostgreSQL, and then the commit, since everybody else waits meanwhile. SQLite has no UPDATE
+    // within a WITH, and runs it all in one hop.
+    let text = by_database!(
+        conn,
+        sqlite: "UPDATE record_head SET last = last + $2;
+                 INSERT INTO record (seq, id, at, event, actor_id, actor_name, resource_type, resource_id, audience, data,
+                                     request_id, ip, user_agent)
+                 SELECT last - $2 + 1 + key, unhex(value->>'id'), value->>'at', value->>'event',
+                        unhex(value->>'actor_id'), value->>'actor_name', value->>'resource_type',
+                        value->>'resource_id', value->>'audience', value->>'data', value->>'request_id',
+                        value->>'ip', value->>'user_agent'
+                 FROM record_head, json_each($1);
+                 SELECT last FROM record_head;
+                 COMMIT",
+        postgres: "WITH head AS (UPDATE record_head SET last = last + $2 RETURNING last),
+                        put AS (INSERT INTO record (seq, id, at, event, actor_id, actor_name, resource_type, resource_id,
+                                                    audience, data, request_id, ip, user_agent)
+                                SELECT last - $2 + new.number, new.id, new.at, new.event, new.actor_id, new.actor_name,
+                                       new.resource_type, new.resource_id, new.audience, new.data, new.request_id,
+                                       new.ip, new.user_agent
+                                FROM head, ROWS FROM (json_to_recordset($1::json) AS
+                                    (id uuid, at bigint, event text, actor_id uuid, actor_name text,
+                                     resource_type text, resource_id text, audience text, data text,
+                                     request_id text, ip text, user_agent text))
+                                    WITH ORDINALITY AS new
+                                    (id, at, event, actor_id, actor_name, resource_type, resource_id, audience, data,
+                                     request_id, ip, user_agent, number))
+                   SELECT last FROM head",
+    );
+    let last = sql!(conn, text, &rows, count => all (i64,))?;
+    if matches!(conn.link, Link::Postgres(_)) {
+        sql!(conn, "COMMIT" => execute)?;
+    }
+    match last[..] {
+        [(last,)] => Ok(seq(last - count + 1)),
+        _ => Err(corrupt("head", "record_head")),
     }
 }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::convert::{corrupt, json, micros, moment, no_nul, raw, word};
 use super::page::{Key, Scope};
-use super::{By, Conn, Result, Store, StoreError, Tx, refresh_tokens};
+use super::{Appended, By, Conn, Result, Store, StoreError, Tx, refresh_tokens};
 
 /// A user to be made.
 #[derive(Clone)]
@@ -168,9 +168,10 @@ pub async fn count_admins(store: &Store) -> Result<u64> {
 pub async fn insert(store: &Store, new: NewUser, by: By) -> Result<(User, Arc<Entry>)> {
     check(&new)?;
     let now = store.now();
-    store
+    let (user, appended) = store
         .write(move |tx| Box::pin(create(tx, new, None, now, by)))
-        .await
+        .await?;
+    Ok((user, appended.entry()))
 }
 
 /// Makes the first admin; `None` if there is an admin already.
@@ -266,9 +267,10 @@ pub async fn update(
         ("team", patch.team.as_ref().and_then(Option::as_deref)),
     ])?;
     let now = store.now();
-    store
+    let (user, appended) = store
         .write(move |tx| Box::pin(change(tx, id, patch, now, by)))
-        .await
+        .await?;
+    Ok((user, appended.map(|appended| appended.entry())))
 }
 
 async fn change(
@@ -277,7 +279,7 @@ async fn change(
     patch: UserPatch,
     now: DateTime<Utc>,
     by: By,
-) -> Result<(User, Option<Arc<Entry>>)> {
+) -> Result<(User, Option<Appended>)> {
     // All admins, in one order, so that two of them cannot take the role from each other at once.
     let text = locked!(
         tx,
@@ -316,14 +318,14 @@ async fn change(
     if user.disabled && !old.disabled {
         refresh_tokens::revoke_all(tx, id, now).await?;
     }
-    let entry = append(tx, Kind::UserUpdated, &user, Some(&old), now, by).await?;
-    Ok((user, Some(entry)))
+    let appended = append(tx, Kind::UserUpdated, &user, Some(&old), now, by)?;
+    Ok((user, Some(appended)))
 }
 
 /// Sets a password, and ends the user's refresh tokens. The Record learns that it changed, and no more.
 pub async fn set_password(store: &Store, id: Uuid, hash: String, by: By) -> Result<Arc<Entry>> {
     let now = store.now();
-    store
+    let appended = store
         .write(move |tx| {
             Box::pin(async move {
                 let user = sql!(
@@ -337,10 +339,11 @@ pub async fn set_password(store: &Store, id: Uuid, hash: String, by: By) -> Resu
                 let mut data = object(&user)?;
                 let changed = Map::from_iter([("password".into(), Value::Object(Map::new()))]);
                 data.insert("changes".into(), Value::Object(changed));
-                record(tx, Kind::UserUpdated, id, data, now, by).await
+                record(tx, Kind::UserUpdated, id, data, now, by)
             })
         })
-        .await
+        .await?;
+    Ok(appended.entry())
 }
 
 async fn create(
@@ -349,7 +352,7 @@ async fn create(
     subject: Option<String>,
     now: DateTime<Utc>,
     by: By,
-) -> Result<(User, Arc<Entry>)> {
+) -> Result<(User, Appended)> {
     let user = User {
         id: Uuid::now_v7(),
         email: new.email,
@@ -368,35 +371,35 @@ async fn create(
         user.id, &user.email, email_key(&user.email), &user.name, user.role.as_str(), &user.team, &new.password_hash,
         &subject, micros(now) => execute
     )?;
-    let entry = append(tx, Kind::UserCreated, &user, None, now, by).await?;
-    Ok((user, entry))
+    let appended = append(tx, Kind::UserCreated, &user, None, now, by)?;
+    Ok((user, appended))
 }
 
-async fn append(
+fn append(
     tx: &mut Tx,
     kind: Kind,
     user: &User,
     old: Option<&User>,
     at: DateTime<Utc>,
     by: By,
-) -> Result<Arc<Entry>> {
+) -> Result<Appended> {
     let mut data = object(user)?;
     if let Some(old) = old {
         let (old, new) = (object(old)?, Value::Object(data.clone()));
         let changes = changes(&Value::Object(old), &new);
         data.insert("changes".into(), Value::Object(changes));
     }
-    record(tx, kind, user.id, data, at, by).await
+    record(tx, kind, user.id, data, at, by)
 }
 
-async fn record(
+fn record(
     tx: &mut Tx,
     kind: Kind,
     id: Uuid,
     data: Map<String, Value>,
     at: DateTime<Utc>,
     by: By,
-) -> Result<Arc<Entry>> {
+) -> Result<Appended> {
     tx.append(NewEntry {
         id: Uuid::now_v7(),
         at,
@@ -410,7 +413,6 @@ async fn record(
         data: raw(json(&data)?)?,
         origin: by.origin,
     })
-    .await
 }
 
 /// The user as the API shows it: [`User`] has no secret in it.

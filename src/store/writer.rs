@@ -1,10 +1,10 @@
 //! SQLite's one writer: a task that owns the connection that writes, and commits what waits together, together.
 //!
 //! SQLite has one writer at a time, and a durable commit costs an `fsync`. So jobs come over a bounded channel; the
-//! first opens a transaction, and whatever else waits by then joins it, up to [`GROUP`] jobs. Each job after the first
-//! runs within a savepoint, so that a job that fails leaves nothing and disturbs nobody. Nobody is answered before the
-//! commit; if that fails, all of the group have failed. A connection that cannot say whether it is still within the
-//! transaction is thrown away, and the pool makes a new one.
+//! first opens a transaction, and whatever else waits by then joins it, up to [`GROUP`] jobs. Each job runs within a
+//! savepoint, so that one that fails leaves nothing and disturbs nobody. Nobody is answered before the commit; if that
+//! fails, all of the group have failed. A connection that cannot say whether it is still within the transaction is thrown
+//! away, and the pool makes a new one.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
@@ -153,6 +153,16 @@ async fn run(pool: sqlx::Pool<Sqlite>, mut queue: mpsc::Receiver<Message>) {
     }
 }
 
+/// Opens a transaction on the connection at hand, or on a new one.
+async fn begin(pool: &sqlx::Pool<Sqlite>, held: Option<Tx>) -> Result<Tx> {
+    let mut tx = match held {
+        Some(tx) => tx,
+        None => Tx::new(Conn::sqlite(pool.acquire().await?)),
+    };
+    tx.begin().await?;
+    Ok(tx)
+}
+
 /// Runs one transaction with the jobs that `next` gives. Gives the connection back if it is good for another.
 async fn group(begun: Result<Tx>, mut next: impl FnMut() -> Option<Box<dyn Job>>) -> Option<Tx> {
     let mut tx = match begun {
@@ -163,83 +173,34 @@ async fn group(begun: Result<Tx>, mut next: impl FnMut() -> Option<Box<dyn Job>>
         }
     };
     let mut done: Vec<Box<dyn Job>> = Vec::new();
-    let mut ran = 0;
-    while ran < GROUP
+    let mut outcome = Ok(());
+    while outcome.is_ok()
+        && done.len() < GROUP
         && let Some(mut job) = next()
     {
-        ran += 1;
-        match step(&mut tx, &mut *job, !done.is_empty()).await {
-            Ok(Step::Kept) => done.push(job),
-            Ok(Step::RolledBack) => {
-                job.settle(Ok(()));
-                return Some(tx);
-            }
-            Err(error) => {
-                tracing::error!(%error, jobs = done.len() + 1, "a group of writes was lost");
-                tx.discard();
-                settle(done.into_iter().chain([job]), &Err(error));
-                return None;
-            }
+        if job.run(&mut tx).await {
+            tx.keep();
+        } else {
+            // It may have failed because of what another of the group did, so that neither is answered before the
+            // commit. If no savepoint is left, what it failed of ended the transaction.
+            let undone = tx.undo().await;
+            outcome = undone.map_err(|error| job.failure().unwrap_or(error));
         }
+        done.push(job);
     }
-    let committed = sql!(&mut tx, "COMMIT" => execute).map(|_| ());
-    let held = match &committed {
+    if outcome.is_ok() {
+        outcome = tx.commit().await;
+    }
+    let held = match &outcome {
         Ok(()) => Some(tx),
         Err(error) => {
-            tracing::error!(%error, jobs = done.len(), "a commit failed");
+            tracing::error!(%error, jobs = done.len(), "a group of writes was lost");
             tx.discard();
             None
         }
     };
-    settle(done, &committed);
+    settle(done, &outcome);
     held
-}
-
-/// Opens a transaction on the connection at hand, or on a new one.
-async fn begin(pool: &sqlx::Pool<Sqlite>, held: Option<Tx>) -> Result<Tx> {
-    let mut tx = match held {
-        Some(tx) => tx,
-        None => Tx::new(Conn::sqlite(pool.acquire().await?)),
-    };
-    match sql!(&mut tx, "BEGIN IMMEDIATE" => execute) {
-        Ok(_) => Ok(tx),
-        Err(error) => {
-            tx.discard();
-            Err(error)
-        }
-    }
-}
-
-enum Step {
-    /// The job is part of the group: done, or failed and undone. It may have failed because of what another of the
-    /// group did, so that neither is answered before the commit.
-    Kept,
-    /// The first job failed and the transaction ended with it: it was its savepoint.
-    RolledBack,
-}
-
-/// One job. An error is the whole group's: SQLite ends the transaction by itself when its disk is full or fails.
-async fn step(tx: &mut Tx, job: &mut dyn Job, nested: bool) -> Result<Step> {
-    if nested {
-        sql!(tx, "SAVEPOINT job" => execute)?;
-    }
-    tx.failure();
-    match (job.run(tx).await, nested) {
-        (true, true) => sql!(tx, "RELEASE job" => execute).map(|_| Step::Kept),
-        (true, false) => Ok(Step::Kept),
-        (false, true) => {
-            let undone = sql!(tx, "ROLLBACK TO job" => execute);
-            // No savepoint is left: what the job failed of ended the transaction.
-            undone.map_err(|error| job.failure().unwrap_or(error))?;
-            sql!(tx, "RELEASE job" => execute)?;
-            Ok(Step::Kept)
-        }
-        (false, false) => {
-            let undone = sql!(tx, "ROLLBACK" => execute);
-            undone.map_err(|error| job.failure().unwrap_or(error))?;
-            Ok(Step::RolledBack)
-        }
-    }
 }
 
 fn settle(jobs: impl IntoIterator<Item = Box<dyn Job>>, outcome: &Result<()>) {

@@ -11,7 +11,7 @@ use callboard_actors::ports::ActivitySink;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::bed::{Bed, change, entry, fields};
+use crate::bed::{Bed, change, entry, fields, update};
 
 on_both!(
     each_entry_becomes_a_row_that_says_what_happened,
@@ -54,7 +54,7 @@ async fn each_entry_becomes_a_row_that_says_what_happened(bed: Bed) {
     let (episode, _) = episodes::insert(&bed.store, fields("Pilot", 1), who.clone(), origin)
         .await
         .unwrap();
-    let (_, updated) = episodes::update(&bed.store, episode.id, change(&who), |fields| {
+    let (_, updated) = update(&bed.store, episode.id, change(&who), |fields| {
         fields.title = "New".into();
     })
     .await
@@ -154,7 +154,7 @@ async fn two_loggers_on_one_record_write_each_row_once(bed: Bed) {
         let edit = move |fields: &mut callboard_actors::model::episode::Fields| {
             fields.episode_number = number;
         };
-        episodes::update(&bed.store, episode.id, change(&who), edit)
+        update(&bed.store, episode.id, change(&who), edit)
             .await
             .unwrap();
     }
@@ -215,7 +215,7 @@ async fn append(bed: &Bed, event: &str, actor: &UserRef, kind: &str, id: &str, d
     new.data = serde_json::value::to_raw_value(&data).unwrap();
     let write = bed
         .store
-        .write(move |tx| Box::pin(async move { tx.append(new).await }));
+        .write(move |tx| Box::pin(async move { tx.append(new) }));
     write.await.unwrap();
 }
 

@@ -6,14 +6,15 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use callboard::store::episodes::{Change, Expected};
 use callboard::store::users::NewUser;
-use callboard::store::{By, Store, users};
-use callboard_actors::model::episode::{Fields, Status};
+use callboard::store::{By, Store, StoreError, episodes, users};
+use callboard_actors::model::episode::{Episode, Fields, Status};
 use callboard_actors::model::identity::{Origin, Role, User, UserRef};
-use callboard_actors::model::record::NewEntry;
+use callboard_actors::model::record::{Entry, NewEntry};
 use callboard_actors::model::room::{Channel, Namespace};
 use callboard_actors::runtime::Clock;
 use chrono::{DateTime, Utc};
@@ -242,6 +243,33 @@ pub fn change(who: &UserRef) -> Change {
         origin: Origin::default(),
         expected: Expected::Any,
     }
+}
+
+/// Changes an episode as it is now.
+pub async fn update(
+    store: &Store,
+    id: Uuid,
+    change: Change,
+    edit: impl Fn(&mut Fields) + Send + 'static,
+) -> Result<(Episode, Option<Arc<Entry>>), StoreError> {
+    episodes::update(store, episodes::get(store, id).await?, change, edit).await
+}
+
+pub async fn replace(
+    store: &Store,
+    id: Uuid,
+    fields: Fields,
+    change: Change,
+) -> Result<(Episode, Option<Arc<Entry>>), StoreError> {
+    update(store, id, change, move |old| *old = fields.clone()).await
+}
+
+pub async fn publish(
+    store: &Store,
+    id: Uuid,
+    change: Change,
+) -> Result<(Episode, Arc<Entry>), StoreError> {
+    episodes::publish(store, episodes::get(store, id).await?, change).await
 }
 
 /// An entry that says nothing in particular.

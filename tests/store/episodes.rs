@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::bed::{Bed, change, fields};
+use crate::bed::{Bed, change, fields, publish, replace, update};
 
 on_both!(
     an_episode_is_read_back_as_it_was_written_and_its_entry_says_the_same,
@@ -17,6 +17,7 @@ on_both!(
     another_version_than_expected_is_refused_and_nothing_changed,
     a_version_that_must_be_stated_is_asked_for_also_when_nothing_would_change,
     changes_of_one_episode_at_once_are_made_one_after_the_other,
+    what_somebody_changed_since_it_was_seen_is_kept,
     publishing_is_recorded_as_such_and_only_once,
     a_deleted_episode_is_gone_and_its_last_state_is_on_the_record,
     a_number_is_unique_within_team_and_season_and_null_is_a_value,
@@ -92,7 +93,7 @@ async fn a_change_is_recorded_with_old_and_new_values_and_counts_the_version_up(
         .await
         .unwrap();
     bed.clock.advance(std::time::Duration::from_secs(1));
-    let (new, entry) = episodes::update(&bed.store, old.id, change(&who), |fields| {
+    let (new, entry) = update(&bed.store, old.id, change(&who), |fields| {
         fields.title = "Second".into();
         fields.season = None;
     })
@@ -109,7 +110,7 @@ async fn a_change_is_recorded_with_old_and_new_values_and_counts_the_version_up(
     );
     assert_eq!(data(&entry)["version"], 2);
 
-    let (replaced, _) = episodes::replace(&bed.store, old.id, fields("Third", 9), change(&who))
+    let (replaced, _) = replace(&bed.store, old.id, fields("Third", 9), change(&who))
         .await
         .unwrap();
     assert_eq!((replaced.version, replaced.fields), (3, fields("Third", 9)));
@@ -120,7 +121,7 @@ async fn a_change_that_changes_nothing_is_not_recorded(bed: Bed) {
     let (old, entry) = episodes::insert(&bed.store, full(), who.clone(), Origin::default())
         .await
         .unwrap();
-    let (same, none) = episodes::replace(&bed.store, old.id, full(), change(&who))
+    let (same, none) = replace(&bed.store, old.id, full(), change(&who))
         .await
         .unwrap();
     assert_eq!(same, old);
@@ -137,9 +138,9 @@ async fn another_version_than_expected_is_refused_and_nothing_changed(bed: Bed) 
     stale.expected = Expected::OneOf(vec![2]);
     let refused = StoreError::Precondition { current: 1 };
     let (store, id) = (&bed.store, old.id);
-    let replaced = episodes::replace(store, id, fields("x", 1), stale.clone()).await;
+    let replaced = replace(store, id, fields("x", 1), stale.clone()).await;
     assert_eq!(replaced.unwrap_err(), refused);
-    let published = episodes::publish(store, id, stale.clone()).await;
+    let published = publish(store, id, stale.clone()).await;
     assert_eq!(published.unwrap_err(), refused);
     assert_eq!(
         episodes::delete(store, id, stale.clone())
@@ -151,7 +152,7 @@ async fn another_version_than_expected_is_refused_and_nothing_changed(bed: Bed) 
     assert_eq!(last(&bed).await, entry.seq);
 
     stale.expected = Expected::OneOf(vec![1]);
-    assert!(episodes::publish(store, id, stale).await.is_ok());
+    assert!(publish(store, id, stale).await.is_ok());
 }
 
 async fn a_version_that_must_be_stated_is_asked_for_also_when_nothing_would_change(bed: Bed) {
@@ -177,14 +178,12 @@ async fn a_version_that_must_be_stated_is_asked_for_also_when_nothing_would_chan
         (Expected::Unstated, StoreError::PreconditionRequired),
         (stale, StoreError::Precondition { current: 1 }),
     ] {
-        let same = episodes::replace(store, id, fields("x", 1), with(&expected)).await;
+        let same = replace(store, id, fields("x", 1), with(&expected)).await;
         assert_eq!(same.unwrap_err(), refused);
-        let other = episodes::replace(store, id, fields("y", 1), with(&expected)).await;
+        let other = replace(store, id, fields("y", 1), with(&expected)).await;
         assert_eq!(other.unwrap_err(), refused);
         assert_eq!(
-            episodes::publish(store, id, with(&expected))
-                .await
-                .unwrap_err(),
+            publish(store, id, with(&expected)).await.unwrap_err(),
             refused
         );
         assert_eq!(
@@ -194,10 +193,10 @@ async fn a_version_that_must_be_stated_is_asked_for_also_when_nothing_would_chan
             refused
         );
         // What is wrong with it in itself is heard first.
-        let taken = episodes::replace(store, id, fields("x", 2), with(&expected)).await;
+        let taken = replace(store, id, fields("x", 2), with(&expected)).await;
         let code = "episode_number_taken";
         assert_eq!(taken.unwrap_err(), StoreError::Conflict { code });
-        let missing = episodes::publish(store, Uuid::now_v7(), with(&expected)).await;
+        let missing = publish(store, Uuid::now_v7(), with(&expected)).await;
         assert_eq!(missing.unwrap_err(), StoreError::NotFound);
     }
     assert_eq!(episodes::get(store, id).await, Ok(episode));
@@ -213,9 +212,7 @@ async fn changes_of_one_episode_at_once_are_made_one_after_the_other(bed: Bed) {
         let (store, id, change) = (bed.store.clone(), episode.id, change(&who));
         tokio::spawn(async move {
             let count_up = |fields: &mut Fields| fields.episode_number += 1;
-            episodes::update(&store, id, change, count_up)
-                .await
-                .unwrap()
+            update(&store, id, change, count_up).await.unwrap()
         })
     });
     let mut seen = Vec::new();
@@ -232,15 +229,57 @@ async fn changes_of_one_episode_at_once_are_made_one_after_the_other(bed: Bed) {
     assert_eq!(seen, expected, "the Record's order is the versions' order");
 }
 
+async fn what_somebody_changed_since_it_was_seen_is_kept(bed: Bed) {
+    let who = bed.editor().await;
+    let store = &bed.store;
+    let (seen, _) = episodes::insert(store, fields("x", 0), who.clone(), Origin::default())
+        .await
+        .unwrap();
+    let title = |fields: &mut Fields| fields.title = "y".into();
+    update(store, seen.id, change(&who), title).await.unwrap();
+    // Another field: both changes stay.
+    let number = |fields: &mut Fields| fields.episode_number = 7;
+    let (both, entry) = episodes::update(store, seen.clone(), change(&who), number)
+        .await
+        .unwrap();
+    assert_eq!((both.version, both.fields), (3, fields("y", 7)));
+    let expected = json!({"episode_number": {"old": 0, "new": 7}});
+    assert_eq!(data(&entry.unwrap())["changes"], expected);
+    // The same change: nothing is left to do.
+    let (same, none) = episodes::update(store, seen.clone(), change(&who), title)
+        .await
+        .unwrap();
+    assert!(none.is_none());
+    assert_eq!(same, episodes::get(store, seen.id).await.unwrap());
+    // What is expected is compared with what is there, not with what was seen.
+    let expecting = |version| Change {
+        expected: Expected::OneOf(vec![version]),
+        ..change(&who)
+    };
+    let before = last(&bed).await;
+    for edit in [|fields: &mut Fields| fields.title = "z".into(), title] {
+        let stale = episodes::update(store, seen.clone(), expecting(1), edit).await;
+        assert_eq!(stale.unwrap_err(), StoreError::Precondition { current: 3 });
+    }
+    assert_eq!(last(&bed).await, before);
+    publish(store, seen.id, change(&who)).await.unwrap();
+    let code = "already_published";
+    let again = episodes::publish(store, seen.clone(), expecting(1)).await;
+    assert_eq!(again.unwrap_err(), StoreError::Conflict { code });
+    episodes::delete(store, seen.id, change(&who))
+        .await
+        .unwrap();
+    let gone = episodes::update(store, seen, change(&who), title).await;
+    assert_eq!(gone.unwrap_err(), StoreError::NotFound);
+}
+
 async fn publishing_is_recorded_as_such_and_only_once(bed: Bed) {
     let who = bed.editor().await;
     let (old, _) = episodes::insert(&bed.store, full(), who.clone(), Origin::default())
         .await
         .unwrap();
     assert_eq!(old.published_at, None);
-    let (published, entry) = episodes::publish(&bed.store, old.id, change(&who))
-        .await
-        .unwrap();
+    let (published, entry) = publish(&bed.store, old.id, change(&who)).await.unwrap();
     assert_eq!(published.fields.status, Status::Published);
     assert_eq!(published.published_at, Some(bed.store.now()));
     assert_eq!(entry.event, "episode_published");
@@ -248,7 +287,7 @@ async fn publishing_is_recorded_as_such_and_only_once(bed: Bed) {
         data(&entry)["changes"]["status"],
         json!({"old": "in_production", "new": "published"})
     );
-    let again = episodes::publish(&bed.store, old.id, change(&who)).await;
+    let again = publish(&bed.store, old.id, change(&who)).await;
     let code = "already_published";
     assert_eq!(again.unwrap_err(), StoreError::Conflict { code });
     assert_eq!(last(&bed).await, entry.seq);
@@ -256,11 +295,11 @@ async fn publishing_is_recorded_as_such_and_only_once(bed: Bed) {
     // By another way it is a publication as well.
     let store = &bed.store;
     let to = |status| move |fields: &mut Fields| fields.status = status;
-    let (draft, _) = episodes::update(store, old.id, change(&who), to(Status::Draft))
+    let (draft, _) = update(store, old.id, change(&who), to(Status::Draft))
         .await
         .unwrap();
     assert_eq!(draft.published_at, None);
-    let (_, entry) = episodes::update(store, old.id, change(&who), to(Status::Published))
+    let (_, entry) = update(store, old.id, change(&who), to(Status::Published))
         .await
         .unwrap();
     assert_eq!(entry.unwrap().event, "episode_published");
@@ -317,7 +356,7 @@ async fn a_number_is_unique_within_team_and_season_and_null_is_a_value(bed: Bed)
         assert!(insert(team, season, 2).await.is_ok(), "{team:?} {season:?}");
     }
     let id = insert(None, None, 3).await.unwrap();
-    let moved = episodes::replace(&bed.store, id, fields("x", 1), change(&who)).await;
+    let moved = replace(&bed.store, id, fields("x", 1), change(&who)).await;
     assert_eq!(moved.map(|_| id), taken);
 }
 

@@ -111,7 +111,7 @@ async fn put(bed: &Bed, count: u64) {
     let write = bed.store.write(move |tx| {
         Box::pin(async move {
             for _ in 0..count {
-                tx.append(entry(Uuid::now_v7())).await?;
+                tx.append(entry(Uuid::now_v7()))?;
             }
             Ok(())
         })

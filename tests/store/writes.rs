@@ -25,15 +25,20 @@ on_both!(
 );
 
 async fn put(store: &Store, id: Uuid) -> Result<Arc<Entry>, StoreError> {
-    store
-        .write(move |tx| Box::pin(async move { tx.append(entry(id)).await }))
-        .await
+    let appended = store
+        .write(move |tx| Box::pin(async move { tx.append(entry(id)) }))
+        .await?;
+    Ok(appended.entry())
 }
 
 async fn ids(store: &Store) -> Vec<Uuid> {
     let entries = record::after(store, 0, 1000).await.unwrap();
     entries.iter().map(|entry| entry.id).collect()
 }
+
+/// A statement that fails the second time.
+const KEEP: &str = "INSERT INTO cursors (consumer, seq) VALUES ('x', 0)";
+const COUNT: &str = "UPDATE cursors SET seq = seq + 1 WHERE consumer = 'activity'";
 
 /// Holds the writer up, so that what is handed in meanwhile becomes one group.
 async fn held_up(store: &Store) -> (Arc<Notify>, tokio::task::JoinHandle<()>) {
@@ -56,8 +61,7 @@ async fn held_up(store: &Store) -> (Arc<Notify>, tokio::task::JoinHandle<()>) {
 
 async fn a_failing_job_leaves_nothing_and_does_not_disturb_its_group(bed: Bed) {
     let store = &bed.store;
-    let twice = Uuid::now_v7();
-    put(store, twice).await.unwrap();
+    put(store, Uuid::now_v7()).await.unwrap();
     for round in 0..3 {
         let (go, holder) = held_up(store).await;
         let mut good = Vec::new();
@@ -67,12 +71,21 @@ async fn a_failing_job_leaves_nothing_and_does_not_disturb_its_group(bed: Bed) {
             good.push(id);
             let (one, two, three, four) =
                 (store.clone(), store.clone(), store.clone(), store.clone());
-            fine.push(tokio::spawn(async move { put(&one, id).await }));
+            fine.push(tokio::spawn(async move {
+                let appended = one.write(move |tx| {
+                    Box::pin(async move {
+                        tx.execute(COUNT).await?;
+                        tx.append(entry(id))
+                    })
+                });
+                Ok::<_, StoreError>(appended.await?.entry())
+            }));
             // Fails after it wrote.
             failing.push(tokio::spawn(async move {
                 let wrong = two.write::<(), _>(|tx| {
                     Box::pin(async move {
-                        tx.append(entry(Uuid::now_v7())).await?;
+                        tx.execute(KEEP).await?;
+                        tx.append(entry(Uuid::now_v7()))?;
                         Err(StoreError::NotFound)
                     })
                 });
@@ -82,7 +95,8 @@ async fn a_failing_job_leaves_nothing_and_does_not_disturb_its_group(bed: Bed) {
             failing.push(tokio::spawn(async move {
                 let wrong = three.write::<(), _>(|tx| {
                     Box::pin(async move {
-                        tx.append(entry(Uuid::now_v7())).await?;
+                        tx.execute(KEEP).await?;
+                        tx.append(entry(Uuid::now_v7()))?;
                         panic!("a job that panics, on purpose");
                     })
                 });
@@ -92,8 +106,9 @@ async fn a_failing_job_leaves_nothing_and_does_not_disturb_its_group(bed: Bed) {
             failing.push(tokio::spawn(async move {
                 let wrong = four.write(move |tx| {
                     Box::pin(async move {
-                        tx.append(entry(Uuid::now_v7())).await?;
-                        let _ = tx.append(entry(twice)).await;
+                        tx.append(entry(Uuid::now_v7()))?;
+                        tx.execute(KEEP).await?;
+                        let _ = tx.execute(KEEP).await;
                         Ok(())
                     })
                 });
@@ -127,6 +142,13 @@ async fn a_failing_job_leaves_nothing_and_does_not_disturb_its_group(bed: Bed) {
         let there = ids(store).await;
         assert_eq!(there.len(), 1 + 10 * (round as usize + 1));
         assert!(good.iter().all(|id| there.contains(id)));
+        let counted = "SELECT seq FROM cursors WHERE consumer = 'activity'";
+        assert_eq!(bed.count(counted).await, 10 * (round as i64 + 1));
+        assert_eq!(
+            bed.count("SELECT COUNT(*) FROM cursors WHERE consumer = 'x'")
+                .await,
+            0
+        );
     }
     assert!(record::verify(store).await.unwrap().is_sound());
 }
@@ -142,7 +164,7 @@ async fn a_write_whose_request_is_dropped_is_done_all_the_same(bed: Bed) {
             Box::pin(async move {
                 begun.send(()).unwrap();
                 held.notified().await;
-                tx.append(entry(id)).await
+                tx.append(entry(id))
             })
         });
         let _ = write.await;
@@ -276,23 +298,30 @@ async fn migrating_again_changes_nothing(bed: Bed) {
 
 async fn a_refusal_is_not_answered_before_what_it_is_because_of_can_be_read(bed: Bed) {
     for _ in 0..20 {
+        bed.sql("DELETE FROM cursors WHERE consumer = 'x'").await;
         let id = Uuid::now_v7();
         let (go, holder) = held_up(&bed.store).await;
         let writers = [(); 2].map(|()| {
             let store = bed.store.clone();
             tokio::spawn(async move {
-                if put(&store, id).await.is_err() {
-                    assert!(
-                        ids(&store).await.contains(&id),
-                        "refused because of nothing"
-                    );
-                }
+                let write = store.write(move |tx| {
+                    Box::pin(async move {
+                        tx.execute(KEEP).await?;
+                        tx.append(entry(id))
+                    })
+                });
+                let kept = write.await.is_ok();
+                assert!(
+                    kept || ids(&store).await.contains(&id),
+                    "refused because of nothing"
+                );
+                kept
             })
         });
         go.notify_one();
         holder.await.unwrap();
-        for writer in writers {
-            writer.await.unwrap();
-        }
+        let kept = join_all(writers).await;
+        let kept = kept.into_iter().filter(|kept| *kept.as_ref().unwrap());
+        assert_eq!(kept.count(), 1);
     }
 }

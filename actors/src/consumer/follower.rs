@@ -14,6 +14,8 @@ use crate::model::record::{Entry, Seq};
 #[derive(Debug)]
 pub struct Follower {
     done: Seq,
+    /// From `done` up to here nothing is missing.
+    ready: Seq,
     /// The last place known to exist.
     head: Seq,
     /// What was told or read and is not done; bounded, what is beyond can be read again.
@@ -47,6 +49,7 @@ impl Follower {
     pub fn new(done: Seq, capacity: usize) -> Follower {
         Follower {
             done,
+            ready: done,
             head: done,
             told: BTreeMap::new(),
             capacity: capacity.max(1),
@@ -74,10 +77,15 @@ impl Follower {
             // The furthest one is forgotten: it is read when its turn comes.
             match self.told.last_key_value() {
                 Some((&last, _)) if last < seq => return Offer::Early,
-                _ => self.told.pop_last(),
-            };
+                Some((&last, _)) => {
+                    self.told.pop_last();
+                    self.ready = self.ready.min(last - 1);
+                }
+                None => {}
+            }
         }
         self.told.insert(seq, entry);
+        self.reach();
         if seq == self.done + 1 {
             Offer::Next
         } else {
@@ -90,15 +98,24 @@ impl Follower {
         self.head = self.head.max(head);
     }
 
+    /// How many entries there are whose turn it is.
+    pub fn ready(&self) -> usize {
+        usize::try_from(self.ready - self.done).unwrap_or(usize::MAX)
+    }
+
     /// The entries whose turn it is, at most `most`. They stay until [`Follower::advance`].
     pub fn run(&self, most: usize) -> Vec<Arc<Entry>> {
         self.told
             .range(self.done + 1..)
-            .zip(self.done + 1..)
-            .take_while(|((seq, _), due)| *seq == due)
-            .take(most)
-            .map(|((_, entry), _)| entry.clone())
+            .take(self.ready().min(most))
+            .map(|(_, entry)| entry.clone())
             .collect()
+    }
+
+    fn reach(&mut self) {
+        while self.told.contains_key(&(self.ready + 1)) {
+            self.ready += 1;
+        }
     }
 
     /// Takes the entry whose turn it is; it counts as done.
@@ -127,6 +144,8 @@ impl Follower {
         self.done = done;
         self.head = self.head.max(done);
         self.told = self.told.split_off(&(done + 1));
+        self.ready = done;
+        self.reach();
     }
 
     /// Given what was read after the place that is done: the first entry that the Record still
@@ -256,6 +275,8 @@ mod tests {
                     Step::Restart => follower = Follower::new(follower.done(), capacity),
                 }
                 prop_assert!(follower.told.len() <= capacity);
+                prop_assert_eq!(follower.ready(), follower.run(usize::MAX).len());
+                prop_assert!(!follower.told.contains_key(&(follower.ready + 1)));
                 prop_assert_eq!(follower.done(), done.len() as Seq);
             }
             follower.learn(head);

@@ -53,19 +53,20 @@ pub struct Notice {
 
 /// The rule: what notice an entry asks for, if any.
 pub fn notice(entry: &Entry) -> Option<Notice> {
-    let kind = Kind::parse(&entry.event)?;
-    let data: Value = serde_json::from_str(entry.data.get()).ok()?;
-    let name = entry.actor.as_ref().map_or("Somebody", |user| &user.name);
-    let title = data["title"].as_str().unwrap_or("an episode");
-    let (kind, what, to) = match kind {
-        Kind::EpisodeCreated => ("episode_created", "created", Recipients::Role(Role::Admin)),
-        Kind::EpisodeDeleted => ("episode_deleted", "deleted", Recipients::Role(Role::Admin)),
-        Kind::EpisodePublished => {
-            let team = data["team"].as_str()?.to_owned();
-            ("episode_published", "published", Recipients::Team(team))
-        }
+    let (kind, what) = match Kind::parse(&entry.event)? {
+        Kind::EpisodeCreated => ("episode_created", "created"),
+        Kind::EpisodeDeleted => ("episode_deleted", "deleted"),
+        Kind::EpisodePublished => ("episode_published", "published"),
+        // Most ask for nothing, and their data need not be read.
         _ => return None,
     };
+    let data: Value = serde_json::from_str(entry.data.get()).ok()?;
+    let to = match kind {
+        "episode_published" => Recipients::Team(data["team"].as_str()?.to_owned()),
+        _ => Recipients::Role(Role::Admin),
+    };
+    let name = entry.actor.as_ref().map_or("Somebody", |user| &user.name);
+    let title = data["title"].as_str().unwrap_or("an episode");
     Some(Notice {
         seq: entry.seq,
         kind,

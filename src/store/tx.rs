@@ -1,0 +1,141 @@
+//! A transaction in which one change is made, or several, each within a savepoint of its own.
+//!
+//! [`Tx::begin`], then for each job its statements and [`Tx::keep`] or [`Tx::undo`], then [`Tx::commit`]. What begins the
+//! transaction and parts its jobs costs SQLite nothing of its own: it goes ahead of the next statement; see
+//! [`super::connection`].
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, OnceLock};
+
+use callboard_actors::model::record::{Entry, NewEntry};
+
+use super::connection::{Link, run_ahead};
+use super::{Conn, Result, StoreError, record};
+
+/// A transaction in which a change is made; see [`super::Store::write`].
+pub struct Tx {
+    conn: Conn,
+    /// What is put on the Record at the commit.
+    entries: Vec<(NewEntry, Arc<OnceLock<Arc<Entry>>>)>,
+    /// How many of them are from jobs that were kept.
+    kept: usize,
+}
+
+/// An entry that a write puts on the Record. Until the commit it has no `seq`.
+pub struct Appended(Arc<OnceLock<Arc<Entry>>>);
+
+impl Appended {
+    /// The entry. Only after the write that appended it was answered.
+    pub fn entry(&self) -> Arc<Entry> {
+        let entry = self.0.get().cloned();
+        entry.expect("a write is answered after its commit, which gives each entry its seq")
+    }
+}
+
+const BEGIN_SQLITE: &str = "BEGIN IMMEDIATE; SAVEPOINT job";
+const BEGIN_POSTGRES: &str = "BEGIN; SAVEPOINT job";
+const NEXT: &str = "RELEASE job; SAVEPOINT job";
+
+impl Tx {
+    pub(super) fn new(conn: Conn) -> Tx {
+        Tx {
+            conn,
+            entries: Vec::new(),
+            kept: 0,
+        }
+    }
+
+    /// PostgreSQL is asked at once: the connection may be dead, which no job shall pay for.
+    pub(super) async fn begin(&mut self) -> Result<()> {
+        let begun = match &mut self.conn.link {
+            Link::Sqlite(_) => {
+                self.conn.ahead = Some(BEGIN_SQLITE);
+                return Ok(());
+            }
+            Link::Postgres(link) => run_ahead(link, Some(BEGIN_POSTGRES)).await,
+        };
+        self.conn.note(begun)
+    }
+
+    /// Puts the change on the Record, when the transaction is committed; see [`record`].
+    pub fn append(&mut self, new: NewEntry) -> Result<Appended> {
+        record::check(&new)?;
+        let place = Arc::new(OnceLock::new());
+        self.entries.push((new, place.clone()));
+        Ok(Appended(place))
+    }
+
+    /// Runs a statement as it stands, for the tests of what a write promises.
+    #[doc(hidden)]
+    pub async fn execute(&mut self, text: &'static str) -> Result<u64> {
+        sql!(&mut self.conn, text => execute)
+    }
+
+    /// What the job did is part of the transaction. The next one begins.
+    pub(super) fn keep(&mut self) {
+        self.kept = self.entries.len();
+        // If it ran no statement, its savepoint is as good as new.
+        self.conn.ahead.get_or_insert(NEXT);
+    }
+
+    /// The job did nothing. The next one begins. An error is the whole transaction's: SQLite ends it by itself when its
+    /// disk is full or fails.
+    pub(super) async fn undo(&mut self) -> Result<()> {
+        self.entries.truncate(self.kept);
+        self.conn.take_failure();
+        match self.conn.ahead {
+            Some(_) => Ok(()),
+            None => sql!(&mut self.conn, "ROLLBACK TO job" => execute).map(|_| ()),
+        }
+    }
+
+    /// Gives the entries of the jobs that were kept their numbers, and commits.
+    pub(super) async fn commit(&mut self) -> Result<()> {
+        self.kept = 0;
+        let entries = std::mem::take(&mut self.entries);
+        if entries.is_empty() {
+            return match self.conn.ahead.take() {
+                // Nobody ran a statement.
+                Some(BEGIN_SQLITE) => Ok(()),
+                _ => sql!(&mut self.conn, "COMMIT" => execute).map(|_| ()),
+            };
+        }
+        let first = record::commit(&mut self.conn, entries.iter().map(|(new, _)| new)).await?;
+        for (seq, (new, place)) in (first..).zip(entries) {
+            // It is set here only, once.
+            let _ = place.set(Arc::new(Entry { seq, new }));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn rollback(&mut self) -> Result<()> {
+        self.entries.clear();
+        self.kept = 0;
+        self.conn.take_failure();
+        sql!(&mut self.conn, "ROLLBACK" => execute).map(|_| ())
+    }
+
+    /// The failure of a statement since the last call. From then on statements are run again.
+    pub(super) fn failure(&mut self) -> Option<StoreError> {
+        self.conn.take_failure()
+    }
+
+    /// Closes the connection instead of giving it back to its pool.
+    pub(super) fn discard(self) {
+        self.conn.discard();
+    }
+}
+
+impl Deref for Tx {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.conn
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Conn {
+        &mut self.conn
+    }
+}
