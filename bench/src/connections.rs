@@ -19,7 +19,7 @@ pub async fn run() -> Result<Section> {
     let data = Data::new(Database::Sqlite).await?;
     // The first start hashes a password; what that leaves in the allocator would hide what connections take.
     Server::start(&data, &[]).await?.end().await?;
-    let token = token_from_outside(&data).await?;
+    let token = token_from_outside(&data, &[]).await?;
     let server = Server::start(&data, &[]).await?;
     let mut http = Http::connect(server.address, Some(&token)).await?;
     let room = format!("episode:{}", server.episode(&mut http, 1).await?);

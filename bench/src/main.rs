@@ -3,16 +3,20 @@
 //!
 //! ```text
 //! main.rs         which program, on which databases
+//! options.rs      what else the command line says
 //! server.rs       the server under test: start, wait until ready, memory, end
+//! process.rs      what the kernel says about a process; which cores are whose
 //! http.rs         a client of one keep-alive connection that does nothing it need not do
 //! live.rs         a Socket.IO client over WebSocket, as small
 //! audience.rs     such clients on a thread of their own
+//! load/           thousands of clients around one epoll
+//! peers/          Callboard among its peers, in one table
 //! figures.rs      medians, percentiles, and the table
 //! side_effects.rs delivery.rs throughput.rs connections.rs startup.rs     one program each
 //! ```
 //!
 //! Whoever writes runs on one thread, so that it takes at most one core from the server; clients that listen while times
-//! are taken run on another.
+//! are taken run on another. The peers' sections have the server on one core and the load on another.
 
 mod audience;
 mod connections;
@@ -20,6 +24,10 @@ mod delivery;
 mod figures;
 mod http;
 mod live;
+mod load;
+mod options;
+mod peers;
+mod process;
 mod server;
 mod side_effects;
 mod startup;
@@ -28,24 +36,36 @@ mod throughput;
 use std::process::ExitCode;
 
 use figures::Section;
+use options::Options;
 use server::Database;
 
 /// Why a program could not measure; printed as it is.
 type Result<T> = std::result::Result<T, String>;
 
 const USAGE: &str = "\
-usage: cargo xtask bench NAME [NAME…]
+usage: cargo xtask bench NAME [NAME…] [OPTION…]
 
   side-effects   time of a PUT with all side effects on and with all off
   delivery       time from the answer of a PUT to the event in a joined client
   throughput     writes a second, with 1 and with 50 writers
   connections    memory of an idle connection, at 5,000
   startup        time from the start of the process to readiness
-  all            every one of them
 
-PostgreSQL is measured when CALLBOARD_TEST_POSTGRES_URL names one; `cargo xtask bench` starts one and sets it.";
+Callboard among its peers, server on one core, load on another, in turns:
+  fan-out        processor time of a delivery
+  peers          every one of these, in one table
 
-const ALL: [&str; 5] = [
+  all            everything
+
+  --quick            only see whether it runs
+  --rounds N         how often everything is measured, in turns
+  --clients N,N      with how many
+  --servers A,B      of raw, callboard, socketioxide, socket.io
+
+PostgreSQL is measured when CALLBOARD_TEST_POSTGRES_URL names one; `cargo xtask bench` starts one where it is needed.";
+
+/// Callboard alone.
+const ALONE: [&str; 5] = [
     "side-effects",
     "delivery",
     "throughput",
@@ -53,39 +73,59 @@ const ALL: [&str; 5] = [
     "startup",
 ];
 
+/// Callboard among its peers.
+const PEERS: [&str; 1] = ["fan-out"];
+
 fn main() -> ExitCode {
-    let mut names: Vec<String> = std::env::args().skip(1).collect();
-    if names == ["all"] {
-        names = ALL.map(str::to_owned).to_vec();
-    }
-    if names.is_empty() || names.iter().any(|name| !ALL.contains(&name.as_str())) {
-        eprintln!("{USAGE}");
-        return ExitCode::FAILURE;
+    let (names, options) = match Options::read(std::env::args().skip(1)) {
+        Ok((names, options)) if !names.is_empty() => (names, options),
+        Ok(_) => return refuse(USAGE),
+        Err(why) => return refuse(&format!("{why}\n\n{USAGE}")),
+    };
+    let asked = |name: &&str, group: &str| {
+        names
+            .iter()
+            .any(|asked| asked == name || asked == group || asked == "all")
+    };
+    let alone: Vec<&str> = ALONE
+        .into_iter()
+        .filter(|name| asked(name, "alone"))
+        .collect();
+    let peers: Vec<&str> = PEERS
+        .into_iter()
+        .filter(|name| asked(name, "peers"))
+        .collect();
+    let known = |name: &String| {
+        ["all", "alone", "peers"].contains(&name.as_str())
+            || ALONE.contains(&name.as_str())
+            || PEERS.contains(&name.as_str())
+    };
+    if !names.iter().all(known) {
+        return refuse(USAGE);
     }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("no runtime: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return refuse(&format!("no runtime: {error}")),
     };
-    match runtime.block_on(run(&names)) {
+    match runtime.block_on(run(&alone, &peers, &options)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        }
+        Err(why) => refuse(&why),
     }
 }
 
-async fn run(names: &[String]) -> Result<()> {
+fn refuse(why: &str) -> ExitCode {
+    eprintln!("{why}");
+    ExitCode::FAILURE
+}
+
+async fn run(alone: &[&str], peers: &[&str], options: &Options) -> Result<()> {
     let databases = Database::available();
     println!("{}", figures::machine());
-    for name in names {
-        let section: Section = match name.as_str() {
+    for name in alone {
+        let section: Section = match *name {
             "side-effects" => side_effects::run(&databases).await?,
             "delivery" => delivery::run(&databases).await?,
             "throughput" => throughput::run(&databases).await?,
@@ -94,6 +134,9 @@ async fn run(names: &[String]) -> Result<()> {
             other => return Err(format!("{other}: no such program")),
         };
         println!("{section}");
+    }
+    if !peers.is_empty() {
+        println!("{}", peers::run(peers, options).await?);
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::Result;
 use crate::http::Http;
+use crate::process;
 
 const POSTGRES: &str = "CALLBOARD_TEST_POSTGRES_URL";
 const EMAIL: &str = "bench@localhost";
@@ -116,13 +117,21 @@ pub struct Server {
 impl Server {
     /// Starts one. `settings` are environment variables.
     pub async fn start(data: &Data, settings: &[(&str, &str)]) -> Result<Self> {
-        let program = program()?;
+        Self::start_as(Command::new(program()?), data, settings).await
+    }
+
+    /// Starts one by a command that ends in the program's name: it says on which cores.
+    pub async fn start_as(
+        mut command: Command,
+        data: &Data,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
         let address = free_address()?;
         let log = data.folder.join("server.log");
         let output = File::create(&log).map_err(|error| error.to_string())?;
         let errors = output.try_clone().map_err(|error| error.to_string())?;
         let begun = Instant::now();
-        let process = Command::new(&program)
+        let process = command
             .current_dir(&data.folder)
             .env_clear()
             .env("SOCKET_HOST", address.ip().to_string())
@@ -136,7 +145,7 @@ impl Server {
             .stderr(errors)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| format!("{}: {error}", program.display()))?;
+            .map_err(|error| format!("the server cannot be started: {error}"))?;
         let mut server = Self {
             address,
             ready_after: Duration::ZERO,
@@ -192,15 +201,14 @@ impl Server {
 
     /// Resident memory of the process, in bytes.
     pub fn resident(&self) -> Result<u64> {
-        let id = self.process.id().ok_or("the server has ended")?;
-        let status = fs::read_to_string(format!("/proc/{id}/status"))
-            .map_err(|error| format!("memory is read from /proc: {error}"))?;
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
-            .map(|kibibytes| kibibytes * 1024)
-            .ok_or_else(|| "/proc names no VmRSS".to_owned())
+        process::resident(self.id()?)
+    }
+
+    /// Of the process.
+    pub fn id(&self) -> Result<u32> {
+        self.process
+            .id()
+            .ok_or_else(|| "the server has ended".to_owned())
     }
 
     pub async fn end(mut self) -> Result<()> {
@@ -209,7 +217,7 @@ impl Server {
 }
 
 /// The `callboard` that lies beside this program.
-fn program() -> Result<PathBuf> {
+pub fn program() -> Result<PathBuf> {
     let program = std::env::current_exe()
         .map_err(|error| error.to_string())?
         .with_file_name("callboard");
@@ -224,12 +232,13 @@ fn program() -> Result<PathBuf> {
 }
 
 /// A token of the first admin, made by a process of its own: no password is hashed in the server.
-pub async fn token_from_outside(data: &Data) -> Result<String> {
+pub async fn token_from_outside(data: &Data, settings: &[(&str, &str)]) -> Result<String> {
     let output = Command::new(program()?)
-        .args(["token", "--user", EMAIL])
+        .args(["token", "--user", EMAIL, "--ttl", "24h"])
         .current_dir(&data.folder)
         .env_clear()
         .env("DATABASE_URL", &data.url)
+        .envs(settings.iter().copied())
         .output()
         .await
         .map_err(|error| error.to_string())?;
