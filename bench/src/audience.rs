@@ -3,7 +3,6 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use tokio::runtime::{Builder, Handle};
@@ -11,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::Result;
 use crate::live::Live;
+use crate::process;
 
 /// What a client got, and when.
 pub type Seen = (String, Instant);
@@ -30,7 +30,7 @@ impl Audience {
         let handle = runtime.handle().clone();
         let (end, ended) = oneshot::channel::<()>();
         std::thread::spawn(move || {
-            step_back();
+            process::step_back();
             // An `Err` is the end as well: the other side was dropped.
             let _ = runtime.block_on(ended);
         });
@@ -75,18 +75,5 @@ impl Audience {
             .spawn(work)
             .await
             .map_err(|error| error.to_string())?
-    }
-}
-
-/// Gives this thread the lowest priority. Where that does not work, it has the one it had.
-fn step_back() {
-    let thread = std::fs::read_link("/proc/thread-self").unwrap_or_default();
-    if let Some(id) = thread.file_name() {
-        let _ = Command::new("renice")
-            .args(["-n", "19", "-p"])
-            .arg(id)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
     }
 }

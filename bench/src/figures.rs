@@ -35,6 +35,11 @@ impl fmt::Display for Section {
 pub struct Sample(Vec<f64>);
 
 impl Sample {
+    /// Of microseconds.
+    pub fn of(micros: Vec<f64>) -> Self {
+        Self(micros)
+    }
+
     pub fn push(&mut self, took: Duration) {
         self.0.push(took.as_secs_f64() * 1e6);
     }

@@ -53,6 +53,11 @@ usage: cargo xtask bench NAME [NAME…] [OPTION…]
 
 Callboard among its peers, server on one core, load on another, in turns:
   fan-out        processor time of a delivery
+  latency        how late events are at 20,000 deliveries a second
+  idle           memory of a connection, at 5,000 and 9,000, and after they have closed
+  connect        connections a second, token checked, room joined
+  stalled        50 clients among 150 that do not read
+  workers        two workers of Callboard against one
   peers          every one of these, in one table
 
   all            everything
@@ -62,7 +67,8 @@ Callboard among its peers, server on one core, load on another, in turns:
   --clients N,N      with how many
   --servers A,B      of raw, callboard, socketioxide, socket.io
 
-PostgreSQL is measured when CALLBOARD_TEST_POSTGRES_URL names one; `cargo xtask bench` starts one where it is needed.";
+PostgreSQL is measured when CALLBOARD_TEST_POSTGRES_URL names one; `cargo xtask bench` starts one where it is needed.
+CALLBOARD_BENCH_PROGRAM names another program to measure than the `callboard` beside this one.";
 
 /// Callboard alone.
 const ALONE: [&str; 5] = [
@@ -74,7 +80,9 @@ const ALONE: [&str; 5] = [
 ];
 
 /// Callboard among its peers.
-const PEERS: [&str; 1] = ["fan-out"];
+const PEERS: [&str; 6] = [
+    "fan-out", "latency", "idle", "connect", "stalled", "workers",
+];
 
 fn main() -> ExitCode {
     let (names, options) = match Options::read(std::env::args().skip(1)) {

@@ -216,8 +216,11 @@ impl Server {
     }
 }
 
-/// The `callboard` that lies beside this program.
+/// The `callboard` that lies beside this program, or the one that the environment names.
 pub fn program() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("CALLBOARD_BENCH_PROGRAM") {
+        return Ok(named.into());
+    }
     let program = std::env::current_exe()
         .map_err(|error| error.to_string())?
         .with_file_name("callboard");

@@ -20,15 +20,23 @@ pub fn prepare() -> Result<()> {
 }
 
 fn node() -> Result<()> {
-    let folder = root().join("tests/clients/node");
+    npm(&root().join("tests/clients/node"), "the Node clients")
+}
+
+/// The server that the benchmarks compare with.
+pub fn node_peer() -> Result<()> {
+    npm(&root().join("bench/peers/node"), "socket.io, the server")
+}
+
+fn npm(folder: &Path, what: &str) -> Result<()> {
     let stamp = folder.join("node_modules/.callboard-stamp");
     once_for(&folder.join("package-lock.json"), &stamp, || {
-        step::heading("fetching the Node clients");
+        step::heading(&format!("fetching {what}"));
         step::run(
             Command::new("npm")
                 .arg("ci")
                 .args(["--no-audit", "--no-fund"])
-                .current_dir(&folder),
+                .current_dir(folder),
         )
     })
 }

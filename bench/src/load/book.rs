@@ -104,14 +104,6 @@ impl Book {
         Ok(())
     }
 
-    /// Somebody is gone who counted as a receiver of what is under way.
-    pub fn forget(&mut self) {
-        for shelf in &mut self.shelves {
-            shelf.first += shelf.under_way.len() as u32;
-            shelf.under_way.clear();
-        }
-    }
-
     /// What is missing, for the message that says so.
     pub fn missing(&self) -> String {
         self.shelves

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Write};
 use std::sync::Arc;
+use std::time::Instant;
 
 use mio::net::TcpStream;
 
@@ -18,6 +19,8 @@ use crate::Result;
 pub enum Speech {
     /// A WebSocket and nothing above it.
     Bare,
+    /// JSON over a WebSocket at this path; what it hears is kept.
+    Plain(String),
     /// Socket.IO over WebSocket, in `/episodes`.
     SocketIo {
         token: Arc<str>,
@@ -61,11 +64,15 @@ pub struct Client {
     /// It does not read.
     pub stalled: bool,
     pub heard_ready: bool,
+    /// All messages of a plain WebSocket.
+    pub heard: Vec<String>,
     /// What CONNECT was answered with, if it is to be remembered.
     pub answer: Option<String>,
     /// Events with an offset, and the last offset.
     pub recorded: u64,
     pub offset: u64,
+    /// When a client that does not read was cut off.
+    pub cut_at: Option<Instant>,
     /// How the server ended it: the close frame's code and words, or the error.
     pub ending: Option<String>,
 }
@@ -80,9 +87,11 @@ impl Client {
             expected: [0; PUBLISHERS],
             stalled: false,
             heard_ready: false,
+            heard: Vec::new(),
             answer: None,
             recorded: 0,
             offset: 0,
+            cut_at: None,
             ending: None,
         }
     }
@@ -91,6 +100,7 @@ impl Client {
     pub fn upgrade(&mut self, host: &str, speech: &Speech) -> Result<()> {
         let path = match speech {
             Speech::Bare => "/",
+            Speech::Plain(path) => path,
             Speech::SocketIo { .. } => "/socket.io/?EIO=4&transport=websocket",
         };
         self.stage = Stage::Upgrading;
@@ -118,7 +128,7 @@ impl Client {
             }
             bytes = &bytes[end + 4..];
             match speech {
-                Speech::Bare => self.ready(book),
+                Speech::Bare | Speech::Plain(_) => self.ready(book),
                 Speech::SocketIo { .. } => self.stage = Stage::Opening,
             }
         }
@@ -147,6 +157,10 @@ impl Client {
             && let Some(mark) = Mark::find(text)
         {
             return self.event(mark, text, length, index, book);
+        }
+        if matches!(speech, Speech::Plain(_)) {
+            self.heard.push(String::from_utf8_lossy(text).into_owned());
+            return Ok(());
         }
         if text == b"2" {
             return self.say("3");
@@ -292,7 +306,7 @@ fn trailing_offset(text: &[u8]) -> Option<u64> {
 }
 
 /// `4008 slow_consumer`.
-fn closing(payload: &[u8]) -> String {
+pub fn closing(payload: &[u8]) -> String {
     match payload {
         [high, low, words @ ..] => format!(
             "{} {}",

@@ -18,15 +18,16 @@ mod publisher;
 
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Socket, Type};
 
 pub use book::Book;
 pub use client::{Client, Speech, Stage, Wish};
-pub use drive::Run;
 pub use frames::{MARK, Mark, header};
 pub use publisher::{Publisher, Request};
 
@@ -81,8 +82,29 @@ impl Load {
         process::own_thread()
     }
 
-    pub fn host(&self) -> &str {
-        &self.host
+    /// These read nothing from here on.
+    pub fn stall(&mut self, clients: Range<usize>) {
+        for client in &mut self.clients[clients] {
+            client.stalled = true;
+        }
+    }
+
+    /// Those that did not read look what there is, and learn of their end.
+    pub fn wake_stalled(&mut self) -> Result<()> {
+        for index in 0..self.clients.len() {
+            if self.clients[index].stalled {
+                self.read(index, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all connections, publishers' too.
+    pub fn close(&mut self) {
+        self.clients.clear();
+        self.publishers.clear();
+        self.ready = 0;
+        self.book = Book::new();
     }
 
     /// Brings in one client for each wish, at most `at_once` of them on their way at a time, and gives the time that
@@ -184,12 +206,7 @@ impl Load {
             outcome = if let Some(publisher) = token.checked_sub(PUBLISHER) {
                 self.publishers[publisher].read(&mut self.buffer)
             } else {
-                self.client(
-                    token,
-                    event.is_writable(),
-                    event.is_readable(),
-                    event.is_read_closed(),
-                )
+                self.client(token, event)
             };
             if outcome.is_err() {
                 break;
@@ -199,21 +216,23 @@ impl Load {
         outcome
     }
 
-    fn client(
-        &mut self,
-        index: usize,
-        writable: bool,
-        readable: bool,
-        closing: bool,
-    ) -> Result<()> {
-        let client = &mut self.clients[index];
-        if client.stage == Stage::Connecting && writable {
+    fn client(&mut self, index: usize, event: &Event) -> Result<()> {
+        // One that was ended before this turn.
+        let Some(client) = self.clients.get_mut(index) else {
+            return Ok(());
+        };
+        let closing = event.is_read_closed() || event.is_error();
+        if client.stage == Stage::Connecting && event.is_writable() {
             if let Ok(Some(error)) | Err(error) = client.stream.take_error() {
                 return Err(format!("client {index} cannot connect: {error}"));
             }
             client.upgrade(&self.host, &self.speech)?;
         }
-        if readable && !client.stalled && client.stage != Stage::Closed {
+        if client.stalled {
+            if closing {
+                client.cut_at.get_or_insert_with(Instant::now);
+            }
+        } else if event.is_readable() && client.stage != Stage::Closed {
             self.read(index, closing)?;
         }
         Ok(())
@@ -248,6 +267,11 @@ impl Load {
             if book.times.is_some() {
                 book.now = Instant::now();
             }
+            if client.stalled {
+                // What it is told is not counted: nobody waits for it.
+                client.skip(&buffer[..read]);
+                continue;
+            }
             let was_ready = client.stage == Stage::Ready;
             if client.partial.is_empty() {
                 let rest = client.take(&buffer[..read], index, speech, book)?;
@@ -280,6 +304,20 @@ impl Load {
 }
 
 impl Client {
+    /// Looks for a close frame only.
+    fn skip(&mut self, bytes: &[u8]) {
+        self.partial.extend_from_slice(bytes);
+        let mut rest = self.partial.as_slice();
+        while let Some(frame) = frames::first(rest) {
+            if frame.opcode == 8 {
+                self.ending = Some(client::closing(frame.payload));
+            }
+            rest = &rest[frame.length..];
+        }
+        let rest = rest.len();
+        self.partial.drain(..self.partial.len() - rest);
+    }
+
     fn ended(&mut self, why: &str) {
         self.stage = Stage::Closed;
         self.ending.get_or_insert_with(|| why.to_owned());

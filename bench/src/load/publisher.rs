@@ -51,10 +51,6 @@ impl Publisher {
         }
     }
 
-    pub fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
-    }
-
     pub fn send(&mut self, request: &Request, mark: Mark) -> Result<()> {
         let mut bytes = request.bytes.clone();
         if let Some(place) = request.mark {

@@ -85,7 +85,7 @@ async fn turn(
     let event = peer.event(field, DATA)?;
     let to_nobody = peer.to_nobody(field, DATA)?;
     load.window(&event, clients, 8, MESSAGES).map_err(failed)?;
-    if field.notifies && load.book.length != field.wire {
+    if load.book.length != field.wire {
         return Err(format!(
             "{} sent {} bytes where Callboard sends {}",
             kind.title(),
@@ -104,13 +104,9 @@ async fn turn(
             .map_err(failed)?;
         let whole = clock.elapsed()? as f64 / 1e3;
         let posts = messages.max(options.scaled(20_000) / 100);
-        let post = if kind == Kind::Callboard && !field.notifies {
-            0.0
-        } else {
-            let clock = peer.clock()?;
-            load.window(&to_nobody, 0, window, posts).map_err(failed)?;
-            clock.elapsed()? as f64 / 1e3 / posts as f64
-        };
+        let clock = peer.clock()?;
+        load.window(&to_nobody, 0, window, posts).map_err(failed)?;
+        let post = clock.elapsed()? as f64 / 1e3 / posts as f64;
         let deliveries = run.deliveries as f64;
         rows.whole.push(kind, whole / deliveries);
         rows.marginal

@@ -6,14 +6,18 @@
 //! fan_out.rs    …   a section each
 //! ```
 
+mod connect;
 mod fan_out;
+mod idle;
+mod latency;
+mod stalled;
 mod table;
+mod workers;
 
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -74,8 +78,6 @@ pub struct Field {
     pub empty: Arc<str>,
     /// The length of an event on the wire: Callboard's.
     pub wire: usize,
-    /// Whether `notify-room` is there; while it is not, a PUT publishes.
-    pub notifies: bool,
 }
 
 impl Field {
@@ -95,19 +97,14 @@ impl Field {
             room: room.into(),
             empty: empty.into(),
             wire: 0,
-            notifies: true,
         };
         field.wire = field.measure_event().await?;
         Ok(field)
     }
 
     /// One event, and how long it is on the wire.
-    async fn measure_event(&mut self) -> Result<usize> {
+    async fn measure_event(&self) -> Result<usize> {
         let peer = Peer::start(self, Kind::Callboard, On::Server).await?;
-        let mut http = Http::connect(peer.address, Some(&self.token)).await?;
-        let path = format!("/api/v1/socket/notify-room/{}", self.empty);
-        let body = json!({ "event": "custom", "data": {}, "recorded": false });
-        self.notifies = http.send("POST", &path, &body.to_string()).await?.status != 404;
         let mut load = peer.load(self)?;
         load.connect([self.joined()], 1)?;
         load.window(&peer.event(self, DATA)?, 1, 1, 1)?;
@@ -223,16 +220,12 @@ impl Peer {
         let wire = (field.wire + data).saturating_sub(DATA);
         let payload = wire.saturating_sub(header(wire));
         let (path, body) = match self.kind {
-            Kind::Callboard if field.notifies => (
+            Kind::Callboard => (
                 format!("/api/v1/socket/notify-room/{room}"),
                 format!(
                     "{{\"event\":\"custom\",\"data\":{},\"recorded\":false}}",
                     object(data)?
                 ),
-            ),
-            Kind::Callboard => (
-                format!("/api/v1/episodes/{}", room.trim_start_matches("episode:")),
-                server::episode(&Mark::FIRST.text(), if bare == "all" { 1 } else { 2 }),
             ),
             Kind::Floor => (
                 format!("/publish/{bare}"),
@@ -243,18 +236,24 @@ impl Peer {
                 object(payload.saturating_sub(AROUND))?,
             ),
         };
-        let method = if path.contains("/episodes/") {
-            "PUT"
-        } else {
-            "POST"
-        };
         Ok(Request::new(
-            method,
+            "POST",
             &path,
             &self.address.to_string(),
             &field.token,
             &body,
         ))
+    }
+
+    /// Changes the episode, which is recorded and reaches all of `/episodes`: Callboard's alone.
+    pub fn recorded(&self, field: &Field) -> Result<Request> {
+        let path = format!(
+            "/api/v1/episodes/{}",
+            field.room.trim_start_matches("episode:")
+        );
+        let body = server::episode(&Mark::FIRST.text(), 1);
+        let host = self.address.to_string();
+        Ok(Request::new("PUT", &path, &host, &field.token, &body))
     }
 
     pub fn clock(&self) -> Result<process::Clock> {
@@ -354,6 +353,11 @@ pub async fn run(names: &[&str], options: &Options) -> Result<Table> {
         eprintln!("{name} …");
         match *name {
             "fan-out" => fan_out::run(&field, options, limit, &mut table).await?,
+            "latency" => latency::run(&field, options, limit, &mut table).await?,
+            "idle" => idle::run(&field, options, limit, &mut table).await?,
+            "connect" => connect::run(&field, options, limit, &mut table).await?,
+            "stalled" => stalled::run(&field, options, &mut table).await?,
+            "workers" => workers::run(&field, options, limit, &mut table).await?,
             other => return Err(format!("{other}: no such section")),
         }
     }
