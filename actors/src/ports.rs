@@ -72,6 +72,9 @@ pub trait Resumes: Send + Sync {
     /// Inserts or replaces.
     fn save(&self, resumable: Resumable) -> Answer<'_, ()>;
 
+    /// The same if there is this episode. `false`: there is none, and nothing was written.
+    fn save_if(&self, resumable: Resumable, episode: Uuid) -> Answer<'_, bool>;
+
     /// These sockets are still connected: keep their rows.
     fn touch(&self, sids: Vec<String>) -> Answer<'_, ()>;
 }

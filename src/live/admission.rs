@@ -17,6 +17,7 @@ use callboard_actors::socket_registry::WasForced;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::to_raw_value;
+use uuid::Uuid;
 
 use super::Live;
 use super::pid::Sealed;
@@ -260,11 +261,7 @@ impl Live {
                 .await
                 .map_err(unavailable)?
         {
-            return Err(refused(
-                404,
-                "not_found",
-                &format!("there is no episode {id}"),
-            ));
+            return Err(no_episode(*id));
         }
         Ok(())
     }
@@ -351,6 +348,10 @@ pub(super) fn channel(name: &str, namespaces: &[Namespace]) -> Result<Channel, S
 /// A socket's id: 120 random bits, as Socket.IO's own are spelt.
 fn new_sid() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 15]>())
+}
+
+pub(super) fn no_episode(id: Uuid) -> Refused {
+    refused(404, "not_found", &format!("there is no episode {id}"))
 }
 
 pub(super) fn refused(status: u16, code: &str, message: &str) -> Refused {

@@ -7,6 +7,7 @@ use callboard_actors::model::envelope::Ephemeral;
 use callboard_actors::model::event::Kind;
 use callboard_actors::model::policy;
 use callboard_actors::model::presence::{Status, Subject};
+use callboard_actors::model::record::Seq;
 use callboard_actors::model::room::{Channel, Namespace, Room};
 use callboard_actors::ports::{Resumable, Unavailable};
 use callboard_actors::presence_registry::{SetStatus, Unview, View};
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Live;
-use super::admission::{MOST_ROOMS, channel};
+use super::admission::{MOST_ROOMS, channel, no_episode};
 use super::state::State;
 
 /// Why a command was not done.
@@ -151,7 +152,6 @@ impl Live {
                 format!("{} is not yours to join", asked.room),
             ));
         }
-        self.must_exist(&channel).await?;
         if state.rooms().len() >= MOST_ROOMS && !state.is_in(&channel) {
             return Err(Fault::new(
                 "too_many_rooms",
@@ -159,26 +159,7 @@ impl Live {
             ));
         }
         let new = state.joined(channel.clone());
-        // On disk before the answer: who was told that it is in gets the room back after a crash.
-        let kept = if new {
-            self.keep_rooms(socket, state).await
-        } else {
-            Ok(())
-        };
-        let entered = match (kept, state.subscriber.get()) {
-            (Ok(()), Some(subscriber)) => self
-                .parts
-                .broadcaster
-                .ask(Enter {
-                    subscriber: subscriber.clone(),
-                    channels: vec![channel.clone()],
-                })
-                .await
-                .map_err(|_| Fault::busy()),
-            (Ok(()), None) => Err(Fault::busy()),
-            (Err(error), _) => Err(error.into()),
-        };
-        let seq = match entered {
+        let seq = match self.enter(socket, state, &channel, new).await {
             Ok(seq) => seq,
             Err(fault) => {
                 if new {
@@ -197,6 +178,38 @@ impl Live {
             _ => json!([]),
         };
         Ok(json!({ "room": asked.room, "seq": seq, "viewers": viewers }))
+    }
+
+    /// Gives the place from which on the room is heard.
+    async fn enter(
+        &self,
+        socket: &Socket,
+        state: &State,
+        channel: &Channel,
+        new: bool,
+    ) -> Result<Seq, Fault> {
+        // On disk before the answer: who was told that it is in gets the room back after a crash.
+        match &channel.room {
+            Some(Room::Episode(id)) if new && is_kept(socket) => {
+                let resumable = resumable(socket, state);
+                if !self.parts.resumes.save_if(resumable, *id).await? {
+                    return Err(no_episode(*id).into());
+                }
+            }
+            _ => {
+                self.must_exist(channel).await?;
+                if new {
+                    self.keep_rooms(socket, state).await?;
+                }
+            }
+        }
+        let subscriber = state.subscriber.get().ok_or_else(Fault::busy)?.clone();
+        let enter = Enter {
+            subscriber,
+            channels: vec![channel.clone()],
+        };
+        let entered = self.parts.broadcaster.ask(enter).await;
+        entered.map_err(|_| Fault::busy())
     }
 
     async fn leave(&self, socket: &Socket, state: &State, body: Option<&RawValue>) -> Done {
@@ -348,23 +361,12 @@ impl Live {
         Ok(json!({ "expires_at": callboard_actors::model::envelope::timestamp(expires_at) }))
     }
 
-    /// Writes down what the socket gets back when it is resumed. Plain connections name their rooms
-    /// each time they come.
-    pub(super) async fn keep_rooms(
-        &self,
-        socket: &Socket,
-        state: &State,
-    ) -> Result<(), Unavailable> {
-        if socket.connection.protocol() != Protocol::SocketIo {
-            return Ok(());
+    /// Writes down what the socket gets back when it is resumed.
+    async fn keep_rooms(&self, socket: &Socket, state: &State) -> Result<(), Unavailable> {
+        match is_kept(socket) {
+            true => self.parts.resumes.save(resumable(socket, state)).await,
+            false => Ok(()),
         }
-        let resumable = Resumable {
-            sid: socket.sid.to_string(),
-            user_id: state.identity().user.id,
-            rooms: state.rooms(),
-            ended: false,
-        };
-        self.parts.resumes.save(resumable).await
     }
 
     /// A socket that came with rooms looks at what they are about.
@@ -411,6 +413,20 @@ impl Live {
             .await
             .map_err(|_| Fault::busy())?;
         Ok(())
+    }
+}
+
+/// Plain connections name their rooms each time they come.
+fn is_kept(socket: &Socket) -> bool {
+    socket.connection.protocol() == Protocol::SocketIo
+}
+
+fn resumable(socket: &Socket, state: &State) -> Resumable {
+    Resumable {
+        sid: socket.sid.to_string(),
+        user_id: state.identity().user.id,
+        rooms: state.rooms(),
+        ended: false,
     }
 }
 

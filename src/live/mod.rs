@@ -64,7 +64,7 @@ pub trait Catalogue: Send + Sync {
 
 impl Catalogue for Store {
     fn episode_exists(&self, id: Uuid) -> Answer<'_, bool> {
-        async move { Ok(episodes::find(self, id).await?.is_some()) }.boxed()
+        async move { Ok(episodes::exists(self, id).await?) }.boxed()
     }
 }
 

@@ -147,6 +147,12 @@ pub async fn find(store: &Store, id: Uuid) -> Result<Option<Episode>> {
     select(&mut conn, id).await
 }
 
+pub async fn exists(store: &Store, id: Uuid) -> Result<bool> {
+    let mut conn = store.read().await?;
+    let found = sql!(&mut conn, "SELECT 1 FROM episodes WHERE id = $1", id => optional (i32,))?;
+    Ok(found.is_some())
+}
+
 pub async fn get(store: &Store, id: Uuid) -> Result<Episode> {
     find(store, id).await?.ok_or(StoreError::NotFound)
 }

@@ -50,6 +50,7 @@ mod convert;
 pub mod cursors;
 pub mod episodes;
 mod error;
+mod gather;
 pub mod idempotency;
 pub mod login_attempts;
 pub mod notifications;
@@ -95,6 +96,8 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     pools: Pools,
     clock: Clock,
+    /// Sockets to be written down.
+    saves: resumes::Saves,
     closed: OnceCell<()>,
 }
 

@@ -34,6 +34,7 @@ impl Store {
         Ok(Store(Arc::new(Inner {
             pools,
             clock,
+            saves: super::resumes::Saves::default(),
             closed: OnceCell::new(),
         })))
     }

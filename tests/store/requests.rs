@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use callboard::store::idempotency::{self, Claim, Claimed, Given, Scope};
-use callboard::store::{Store, resumes, secrets};
+use callboard::store::{Store, episodes, resumes, secrets};
+use callboard_actors::model::identity::Origin;
 use callboard_actors::model::room::{Channel, Namespace, Room};
 use callboard_actors::ports::{Resumable, Resumes};
 use futures_util::future::join_all;
 use uuid::Uuid;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, fields};
 
 on_both!(
     the_same_key_and_body_get_the_first_answer,
@@ -19,6 +20,7 @@ on_both!(
     a_key_is_free_after_a_day_and_a_claim_whose_process_died_after_a_while,
     a_late_answer_does_not_replace_that_of_who_took_over,
     a_socket_is_found_with_its_rooms_until_it_is_pruned,
+    sockets_that_join_together_are_kept_together_if_their_episode_is_there,
     a_secret_is_made_once_and_is_the_same_for_all_nodes,
 );
 
@@ -219,6 +221,48 @@ async fn a_socket_is_found_with_its_rooms_until_it_is_pruned(bed: Bed) {
     let again = bed.another().await;
     assert!(Resumes::find(&again, "one".into()).await.unwrap().is_some());
     again.close().await;
+}
+
+async fn sockets_that_join_together_are_kept_together_if_their_episode_is_there(bed: Bed) {
+    let store = &bed.store;
+    let user = bed.editor().await;
+    let (episode, _) = episodes::insert(store, fields("Pilot", 1), user, Origin::default())
+        .await
+        .unwrap();
+    let resumable = |number: usize, ended| Resumable {
+        sid: format!("{number} '\"\\"),
+        user_id: Uuid::now_v7(),
+        rooms: vec![Channel::room(
+            Namespace::Feed,
+            Room::Team(format!("\0 {number}")),
+        )],
+        ended,
+    };
+    let all: Vec<_> = (0..1_000).map(|number| resumable(number, false)).collect();
+    let saves = all.iter().enumerate().map(|(number, resumable)| {
+        // Every third one names an episode that is not there.
+        let id = match number % 3 {
+            0 => Uuid::now_v7(),
+            _ => episode.id,
+        };
+        store.save_if(resumable.clone(), id)
+    });
+    let last = resumable(1, true);
+    // Said last of the same socket, and so what counts.
+    let (saved, ()) = tokio::join!(join_all(saves), async {
+        store.save(last.clone()).await.unwrap();
+    });
+    for (number, saved) in saved.into_iter().enumerate() {
+        assert_eq!(saved.unwrap(), number % 3 != 0, "{number}");
+    }
+    for (number, saved) in all.into_iter().enumerate() {
+        let found = Resumes::find(store, saved.sid.clone()).await.unwrap();
+        match number {
+            1 => assert_eq!(found.as_ref(), Some(&last)),
+            _ if number % 3 == 0 => assert_eq!(found, None),
+            _ => assert_eq!(found, Some(saved)),
+        }
+    }
 }
 
 async fn a_secret_is_made_once_and_is_the_same_for_all_nodes(bed: Bed) {
