@@ -8,8 +8,9 @@ use callboard::cli::{self, Cli};
 use callboard::config::Config;
 use callboard::telemetry;
 
+/// It gives back what connections took once they are gone; its settings are in `.cargo/config.toml`.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
