@@ -16,6 +16,11 @@ struct Need {
 /// A server that the tests start for themselves is a row here and a module like `postgres`.
 const NEEDS: &[Need] = &[
     Need {
+        name: "make, with which the allocator is built",
+        packages: &["make"],
+        present: || find("make").is_some(),
+    },
+    Need {
         name: "the server programs of PostgreSQL 15 or later (initdb, postgres)",
         packages: &["postgresql"],
         present: || postgres::programs().is_some(),
