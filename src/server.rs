@@ -237,6 +237,7 @@ fn live_parts(store: &Store, auth: &Arc<Auth>, system: &System, ledger: &Ledger)
         authenticator: auth.clone(),
         catalogue: store,
         broadcaster: handles.broadcaster.clone(),
+        hubs: handles.hubs.clone(),
         presence: handles.presence.clone(),
         sockets: handles.sockets.clone(),
         clock: ledger.clock().clone(),

@@ -13,12 +13,16 @@
 //! other at a socket that is in both, and a socket takes a delivery only if its number is higher
 //! than the last. So events are handed out in phases: those for the same rooms follow each other
 //! freely; when the rooms change, or a member came in, the next event waits until all rooms are
-//! done with what they have. Rooms live on the Broadcaster's thread: that is one turn of it.
+//! done with what they have. Rooms live on the Broadcaster's thread, and are done with an event when they
+//! have handed it on to the hubs: that is one turn of it. A hub works off what it is told in that order, so
+//! nothing has to wait for it; but no more events are under way than [`WINDOW`].
 
 mod messages;
 mod seats;
+mod window;
 
 pub use messages::{Announce, Depart, Enter, Heard, Heed, Leave, Members, Place, Publish, Rooms};
+pub use window::{Token, Window};
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,13 +37,13 @@ use crate::model::envelope::{Delivery, Envelope, Ephemeral};
 use crate::model::record::{Entry, Seq};
 use crate::model::room::Channel;
 use crate::ports::{Record, Unavailable};
-use crate::room::{self, Room, Window};
+use crate::room::{self, Room};
 use crate::runtime::{Context, Ledger, Mailbox, Restart, Spec};
 use seats::Seats;
 
 /// Messages that wait for it: a herd of sockets that all enter at once.
 pub const CAPACITY: usize = 16_384;
-/// Messages on their way to rooms.
+/// Messages on their way to rooms; and events, one for each of their rooms, that hubs have yet to hand out.
 pub const WINDOW: usize = 256;
 /// Recorded entries that wait for their turn; more are read when it comes.
 const AHEAD: usize = 1024;
@@ -65,7 +69,12 @@ pub struct Broadcaster {
     /// The event in hand; still here after a panic.
     outgoing: Option<Outgoing>,
     tick: u64,
+    /// Messages that rooms have not dealt with.
     window: Arc<Window>,
+    /// Events that hubs have not handed out, once for each of their rooms.
+    under_way: Arc<Window>,
+    /// What the event in hand waits for.
+    blocked: Option<Blocked>,
     /// The rooms that were handed what is on its way; `None`: whatever comes has to wait for that.
     phase: Option<Vec<u64>>,
     seats: Seats,
@@ -82,6 +91,15 @@ pub struct Broadcaster {
 enum Event {
     Recorded(Arc<Entry>),
     Moment(Ephemeral),
+}
+
+/// Why the event in hand cannot be handed out yet.
+#[derive(Clone, Copy)]
+enum Blocked {
+    /// The rooms are not done with what they have.
+    Rooms,
+    /// The hubs have enough; it is for so many rooms.
+    Hubs(usize),
 }
 
 struct Outgoing {
@@ -101,7 +119,7 @@ impl Broadcaster {
 
     /// `head` is the end of the Record: what is older is for those who resume to read.
     pub fn new(record: Arc<dyn Record>, ledger: Ledger, head: Seq) -> Broadcaster {
-        let window: Arc<Window> = Arc::default();
+        let window = Window::new(WINDOW);
         Broadcaster {
             record,
             follower: Follower::new(head, AHEAD),
@@ -113,6 +131,8 @@ impl Broadcaster {
             tick: 0,
             seats: Seats::new(ledger, window.clone()),
             window,
+            under_way: Window::new(WINDOW),
+            blocked: None,
             phase: None,
             heeding: Vec::new(),
             unheard: VecDeque::new(),
@@ -149,7 +169,7 @@ impl Actor for Broadcaster {
 
 impl Supervised for Broadcaster {}
 
-/// Goes on as soon as the rooms are done with what they had.
+/// Goes on as soon as it can with what is blocked.
 struct Settled;
 
 impl ActorFuture<Broadcaster> for Settled {
@@ -161,9 +181,17 @@ impl ActorFuture<Broadcaster> for Settled {
         ctx: &mut Context<Broadcaster>,
         task: &mut std::task::Context<'_>,
     ) -> Poll<()> {
-        // Registered first: what settles during the work below wakes it again.
-        let _ = broadcaster.window.poll_at_most(0, task);
-        broadcaster.tend(ctx);
+        while let Some(blocked) = broadcaster.blocked {
+            // Registered before it looks: what settles afterwards wakes it again.
+            let free = match blocked {
+                Blocked::Rooms => broadcaster.window.poll_still(task),
+                Blocked::Hubs(rooms) => broadcaster.under_way.poll_room_for(rooms, task),
+            };
+            if free.is_pending() {
+                break;
+            }
+            broadcaster.tend(ctx);
+        }
         Poll::Pending
     }
 }
@@ -261,10 +289,10 @@ impl Broadcaster {
     fn tend(&mut self, ctx: &mut Context<Self>) {
         self.hand_out();
         self.read(ctx);
-        if self.window.flying() >= WINDOW {
+        if self.window.is_full() {
             let window = self.window.clone();
             ctx.wait(wrap_future(std::future::poll_fn(move |task| {
-                window.poll_at_most(WINDOW / 2, task)
+                window.poll_half(task)
             })));
         }
     }
@@ -287,6 +315,7 @@ impl Broadcaster {
                 let deliver = room::Deliver {
                     delivery: delivery.clone(),
                     token: self.window.token(),
+                    under_way: self.under_way.token(),
                 };
                 if let Err(rejected) = room.tell(deliver) {
                     // A room holds more than the window lets through.
@@ -331,6 +360,7 @@ impl Broadcaster {
 
     /// Whether the event in hand may be handed out now.
     fn begin(&mut self) -> bool {
+        self.blocked = None;
         let Some(outgoing) = &mut self.outgoing else {
             return false;
         };
@@ -346,8 +376,13 @@ impl Broadcaster {
             return true; // nobody is there
         }
         let numbers: Vec<_> = seats.iter().map(|seat| seat.number).collect();
-        let flying = self.window.flying();
-        if flying > 0 && (self.phase.as_ref() != Some(&numbers) || flying + seats.len() > WINDOW) {
+        let phase_goes_on = self.phase.as_ref() == Some(&numbers) || self.window.flying() == 0;
+        if !phase_goes_on || !self.window.has_room_for(seats.len()) {
+            self.blocked = Some(Blocked::Rooms);
+            return false;
+        }
+        if !self.under_way.has_room_for(seats.len()) {
+            self.blocked = Some(Blocked::Hubs(seats.len()));
             return false;
         }
         let envelope = match &outgoing.event {

@@ -17,6 +17,7 @@ pub mod activity_logger;
 pub mod announce;
 pub mod broadcaster;
 pub mod consumer;
+pub mod hub;
 pub mod janitor;
 pub mod model;
 pub mod notifier;

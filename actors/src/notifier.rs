@@ -172,6 +172,7 @@ fn push(notification: &Notification, unread_count: u64, clock: &Clock) -> Option
 mod tests {
     use super::*;
     use crate::broadcaster::{Broadcaster, Enter};
+    use crate::hub::Hubs;
     use crate::runtime::{Ledger, Mailbox, supervise_here};
     use crate::testing::{
         Client, Fault, MemoryNotifications, MemoryRecord, noon, on_actix, settle,
@@ -197,7 +198,7 @@ mod tests {
             let broadcaster = supervise_here(Broadcaster::SPEC, &ledger, |_| {
                 Broadcaster::new(record.clone(), ledger.clone(), 0)
             });
-            let client = Client::open();
+            let client = Client::open(&Hubs::new(&ledger));
             let own = Channel::room(Namespace::Feed, Room::User(users[0]));
             let enter = Enter {
                 subscriber: client.subscriber.clone(),

@@ -1,24 +1,26 @@
-//! A `Room` hands one event to each of its members. There is one for each channel in use.
+//! A `Room` keeps the members of one channel in use, and hands an event to the hubs of their threads.
 //!
 //! *Told by* the Broadcaster alone, which makes it, keeps the table of members and lets go of it
 //! when it is empty; then it ends.
-//! *Tells* nobody. That it is done with a message shows by the message's [`Token`], which is dropped.
-//! *Restart*: with the members it had, and with the event that it was handing out. The member at
-//! which it panicked may have had the event or not: it is closed with [`Reason::Fault`], so that it
-//! comes back and resumes. The others get the event.
-//! *Never* waits for a member: what a client does not read is the bound of its outbox.
+//! *Tells* hubs: all events that wait, as one message to each hub that has members, so that what comes together
+//! stays together and wakes their threads once. That it is done with a message shows by the message's [`Token`],
+//! which is dropped.
+//! *Restart*: with the members it had, and with the events that it was handing on.
+//! *Never* waits for a hub: the Broadcaster lets no more events fly than a hub holds.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context as Task, Poll};
 
-use actix::{Actor, Handler, Message, Supervised};
-use futures_util::task::AtomicWaker;
+use actix::fut::ActorFuture;
+use actix::{Actor, AsyncContext, Handler, Message, Supervised};
 use uuid::Uuid;
 
+use crate::broadcaster::Token;
+use crate::hub::{self, Event, Hub, Members};
 use crate::model::envelope::Delivery;
-use crate::runtime::Context;
+use crate::runtime::{Context, Mailbox};
 use crate::session::Reason;
 use crate::subscriber::Subscriber;
 
@@ -26,21 +28,22 @@ use crate::subscriber::Subscriber;
 
 #[derive(Default)]
 pub struct Room {
-    members: Vec<Arc<Subscriber>>,
-    /// Where a member is in `members`.
-    places: HashMap<Uuid, usize>,
-    /// What is being handed out; still here after a panic.
-    work: Option<Work>,
+    /// One for each hub that ever had members; there are as many as threads.
+    groups: Vec<Group>,
+    /// Where a member is: its group, and its place in that.
+    places: HashMap<Uuid, (usize, usize)>,
+    /// What is being handed on; still here after a panic.
+    waiting: Vec<Waiting>,
 }
 
-struct Work {
-    delivery: Delivery,
-    /// The next member.
-    next: usize,
-    /// The member in hand.
-    trying: Option<Arc<Subscriber>>,
-    /// Members whose line is closed, to be forgotten.
-    gone: Vec<Uuid>,
+struct Group {
+    hub: Mailbox<Hub>,
+    /// Copied when it changes while a hub hands something out, so at most once for each event.
+    members: Members,
+}
+
+struct Waiting {
+    event: Event,
     _token: Token,
 }
 
@@ -65,7 +68,10 @@ pub struct Leave {
 #[rtype(result = "()")]
 pub struct Deliver {
     pub delivery: Delivery,
+    /// Until the room has handed it on.
     pub token: Token,
+    /// Until the hubs have handed it out.
+    pub under_way: Token,
 }
 
 // Life
@@ -73,13 +79,32 @@ pub struct Deliver {
 impl Actor for Room {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Context<Self>) {
-        self.blame();
-        self.fan_out();
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.spawn(HandOn);
     }
 }
 
 impl Supervised for Room {}
+
+/// Polled whenever the room is, after the messages.
+struct HandOn;
+
+impl ActorFuture<Room> for HandOn {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        room: &mut Room,
+        ctx: &mut Context<Room>,
+        _: &mut Task<'_>,
+    ) -> Poll<()> {
+        room.hand_on();
+        if ctx.mailbox().is_none() {
+            return Poll::Ready(()); // nobody can tell it anything any more
+        }
+        Poll::Pending
+    }
+}
 
 // Handlers
 
@@ -103,14 +128,13 @@ impl Handler<Deliver> for Room {
     type Result = ();
 
     fn handle(&mut self, deliver: Deliver, _: &mut Context<Self>) {
-        self.work = Some(Work {
-            delivery: deliver.delivery,
-            next: 0,
-            trying: None,
-            gone: Vec::new(),
+        self.waiting.push(Waiting {
+            event: Event {
+                delivery: deliver.delivery,
+                token: Arc::new(deliver.under_way),
+            },
             _token: deliver.token,
         });
-        self.fan_out();
     }
 }
 
@@ -118,155 +142,67 @@ impl Handler<Deliver> for Room {
 
 impl Room {
     fn join(&mut self, subscriber: Arc<Subscriber>) {
-        if !self.places.contains_key(&subscriber.key) {
-            self.places.insert(subscriber.key, self.members.len());
-            self.members.push(subscriber);
+        if self.places.contains_key(&subscriber.key) {
+            return;
         }
+        self.hand_on(); // to those who were there
+        let known = self
+            .groups
+            .iter()
+            .position(|group| group.hub == *subscriber.hub());
+        let index = known.unwrap_or_else(|| {
+            self.groups.push(Group {
+                hub: subscriber.hub().clone(),
+                members: Members::default(),
+            });
+            self.groups.len() - 1
+        });
+        let members = Arc::make_mut(&mut self.groups[index].members);
+        self.places.insert(subscriber.key, (index, members.len()));
+        members.push(subscriber);
     }
 
     fn leave(&mut self, key: Uuid) {
-        if let Some(place) = self.places.remove(&key) {
-            self.members.swap_remove(place);
-            if let Some(moved) = self.members.get(place) {
-                self.places.insert(moved.key, place);
+        self.hand_on();
+        let Some((index, place)) = self.places.remove(&key) else {
+            return;
+        };
+        let members = Arc::make_mut(&mut self.groups[index].members);
+        members.swap_remove(place);
+        if let Some(moved) = members.get(place) {
+            self.places.insert(moved.key, (index, place));
+        }
+    }
+
+    fn hand_on(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        for group in self.groups.iter().filter(|group| !group.members.is_empty()) {
+            let events = self.waiting.iter().map(|it| it.event.clone());
+            group.deliver(events.collect());
+        }
+        // After it: told twice, an event reaches a member once, because of its tick.
+        self.waiting.clear();
+    }
+}
+
+impl Group {
+    fn deliver(&self, events: Vec<Event>) {
+        let deliver = hub::Deliver {
+            members: self.members.clone(),
+            events,
+        };
+        if let Err(rejected) = self.hub.tell(deliver) {
+            // A hub holds more than the window lets through, and is gone only with its thread, which takes its
+            // sockets along. Rather ended than with a hole: who is still there comes back.
+            tracing::error!(%rejected, "a hub did not take an event");
+            for member in self.members.iter() {
+                member.outbox().close(Reason::Fault);
             }
-        }
-    }
-
-    fn fan_out(&mut self) {
-        let Some(work) = &mut self.work else { return };
-        while let Some(member) = self.members.get(work.next) {
-            work.next += 1;
-            work.trying = Some(member.clone());
-            if member.deliver(&work.delivery).is_err() {
-                work.gone.push(member.key);
-            }
-        }
-        work.trying = None;
-        for key in std::mem::take(&mut work.gone) {
-            self.leave(key);
-        }
-        self.work = None;
-    }
-
-    /// After a panic: the member in hand may be short of an event, so its line is ended.
-    fn blame(&mut self) {
-        if let Some(member) = self.work.as_mut().and_then(|work| work.trying.take()) {
-            tracing::error!(sid = %member.sid, "a panic in the fan-out: the socket is closed, to resume");
-            member.outbox().close(Reason::Fault);
-        }
-    }
-}
-
-// Tokens
-
-/// How many messages are on their way to rooms. The Broadcaster waits on it.
-#[derive(Default)]
-pub struct Window {
-    flying: AtomicUsize,
-    waker: AtomicWaker,
-}
-
-/// One message on its way to a room: it has arrived and is dealt with when this is dropped.
-pub struct Token(Arc<Window>);
-
-impl Window {
-    pub fn token(self: &Arc<Self>) -> Token {
-        self.flying.fetch_add(1, Ordering::AcqRel);
-        Token(self.clone())
-    }
-
-    pub fn flying(&self) -> usize {
-        self.flying.load(Ordering::Acquire)
-    }
-
-    /// Ready when at most `most` are on their way. One task may wait.
-    pub fn poll_at_most(&self, most: usize, task: &mut Task<'_>) -> Poll<()> {
-        self.waker.register(task.waker());
-        if self.flying() <= most {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    }
-}
-
-impl Drop for Token {
-    fn drop(&mut self) {
-        let before = self.0.flying.fetch_sub(1, Ordering::AcqRel);
-        // All done, or half of what may fly: what the Broadcaster may be waiting for.
-        if before == 1 || before == crate::broadcaster::WINDOW / 2 + 1 {
-            self.0.waker.wake();
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{Client, delivery};
-
-    fn room(clients: &[&Client]) -> Room {
-        let mut room = Room::default();
-        for client in clients {
-            room.join(client.subscriber.clone());
-        }
-        room
-    }
-
-    fn hand(room: &mut Room, tick: u64, token: Token) {
-        room.work = Some(Work {
-            delivery: delivery(tick),
-            next: 0,
-            trying: None,
-            gone: Vec::new(),
-            _token: token,
-        });
-        room.fan_out();
-    }
-
-    #[test]
-    fn an_event_reaches_each_member_and_settles_its_token() {
-        let (one, two) = (Client::open(), Client::open());
-        let mut room = room(&[&one, &two]);
-        let window = Arc::new(Window::default());
-        hand(&mut room, 1, window.token());
-        room.leave(one.subscriber.key);
-        hand(&mut room, 2, window.token());
-        assert_eq!(one.ticks(), [1]);
-        assert_eq!(two.ticks(), [1, 2]);
-        assert_eq!(window.flying(), 0);
-    }
-
-    #[test]
-    fn a_member_whose_line_is_closed_is_forgotten_and_the_others_are_not() {
-        let clients = [Client::open(), Client::open(), Client::open()];
-        let mut room = room(&clients.each_ref());
-        clients[0].subscriber.outbox().close(Reason::Forced);
-        hand(&mut room, 1, Arc::new(Window::default()).token());
-        assert_eq!(room.members.len(), 2);
-        for client in &clients[1..] {
-            assert_eq!(client.ticks(), [1]);
-            room.leave(client.subscriber.key);
-        }
-        assert!(room.members.is_empty() && room.places.is_empty());
-    }
-
-    #[test]
-    fn after_a_panic_the_member_in_hand_is_closed_and_the_rest_still_get_the_event() {
-        let clients = [Client::open(), Client::open(), Client::open()];
-        let mut room = room(&clients.each_ref());
-        clients[1].panic_at_next_push();
-        let window = Arc::new(Window::default());
-        let token = window.token();
-        let hit = std::panic::AssertUnwindSafe(|| hand(&mut room, 1, token));
-        assert!(std::panic::catch_unwind(hit).is_err());
-        assert_eq!(window.flying(), 1, "not settled while members wait for it");
-        room.blame();
-        room.fan_out();
-        assert_eq!(clients[0].ticks(), [1]);
-        assert_eq!(clients[1].subscriber.outbox().closed(), Some(Reason::Fault));
-        assert_eq!(clients[2].ticks(), [1]);
-        assert_eq!(window.flying(), 0);
-    }
-}
+mod tests;

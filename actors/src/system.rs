@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::activity_logger::ActivityLogger;
 use crate::broadcaster::{Broadcaster, Heed, Publish};
 use crate::consumer::Flush;
+use crate::hub::Hubs;
 use crate::janitor::Janitor;
 use crate::model::envelope::Ephemeral;
 use crate::model::event::Kind;
@@ -57,6 +58,7 @@ pub struct PresenceSettings {
 #[derive(Clone)]
 pub struct Handles {
     pub broadcaster: Mailbox<Broadcaster>,
+    pub hubs: Hubs,
     pub sockets: Mailbox<SocketRegistry>,
     pub presence: Option<Mailbox<PresenceRegistry>>,
     pub activity_logger: Option<Mailbox<ActivityLogger>>,
@@ -130,6 +132,7 @@ impl System {
         Ok(System {
             handles: Handles {
                 broadcaster,
+                hubs: Hubs::new(ledger),
                 sockets,
                 presence,
                 activity_logger,

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use callboard_actors::broadcaster::{Broadcaster, Depart};
+use callboard_actors::hub::Hubs;
 use callboard_actors::model::identity::Identity;
 use callboard_actors::ports::{
     Answer, Authenticator, Denied, Record, Resumable, Resumes, Unavailable,
@@ -51,6 +52,7 @@ pub struct Parts {
     pub authenticator: Arc<dyn Authenticator>,
     pub catalogue: Arc<dyn Catalogue>,
     pub broadcaster: Mailbox<Broadcaster>,
+    pub hubs: Hubs,
     /// `None` when presence is switched off.
     pub presence: Option<Mailbox<PresenceRegistry>>,
     pub sockets: Mailbox<SocketRegistry>,
@@ -160,7 +162,12 @@ impl Live {
         };
         let identity = state.identity();
         let outbox = socket.connection.outbox().clone();
-        let subscriber = Subscriber::held(socket.sid.clone(), state.form, outbox.clone());
+        let subscriber = Subscriber::held(
+            socket.sid.clone(),
+            state.form,
+            outbox.clone(),
+            self.parts.hubs.here(),
+        );
         let _ = state.subscriber.set(subscriber.clone()); // a socket begins once
         // Asked, not told: a socket whose token nobody watches must not be.
         let attached = socket_registry::Attached {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::WINDOW;
+use super::window::Window;
 use crate::model::room::Channel;
-use crate::room::{self, Room, Window};
+use crate::room::{self, Room};
 use crate::runtime::{Ledger, Mailbox, Restart, Spec, supervise_here};
 use crate::session::Reason;
 use crate::subscriber::Subscriber;
@@ -16,6 +17,7 @@ use crate::subscriber::Subscriber;
 /// one that is entered cannot miss each other.
 pub struct Seats {
     ledger: Ledger,
+    /// Messages that rooms have not dealt with.
     window: Arc<Window>,
     rooms: HashMap<Arc<Channel>, Seat>,
     next_number: u64,

@@ -7,6 +7,7 @@ use futures_util::future::{Either, select};
 use uuid::Uuid;
 
 use super::*;
+use crate::hub::Hubs;
 use crate::model::event::Kind;
 use crate::model::room::{Namespace, Room as Name};
 use crate::runtime::{AskError, Clock, Teller, supervise_here};
@@ -17,6 +18,7 @@ struct World {
     record: Arc<MemoryRecord>,
     clock: Clock,
     ledger: Ledger,
+    hubs: Hubs,
     broadcaster: Mailbox<Broadcaster>,
 }
 
@@ -32,6 +34,7 @@ impl World {
         World {
             record,
             clock,
+            hubs: Hubs::new(&ledger),
             ledger,
             broadcaster,
         }
@@ -133,7 +136,7 @@ fn episode(number: u128) -> Channel {
 fn an_event_reaches_its_audience_at_once_and_nobody_else() {
     on_actix(async {
         let world = World::new().await;
-        let (one, two) = (Client::open(), Client::open());
+        let (one, two) = (Client::open(&world.hubs), Client::open(&world.hubs));
         world.enter(&one, &[all(), episode(1)]).await;
         world.enter(&two, &[all()]).await;
         world.change(&[episode(1)]);
@@ -149,7 +152,7 @@ fn an_event_reaches_its_audience_at_once_and_nobody_else() {
 fn a_socket_in_two_rooms_gets_what_each_was_sent_in_order() {
     on_actix(async {
         let world = World::new().await;
-        let client = Client::open();
+        let client = Client::open(&world.hubs);
         world.enter(&client, &[episode(1), episode(2)]).await;
         settle().await;
         // Without phases: 2's room runs first and hands out 1 and 3; 2 then comes too late.
@@ -166,7 +169,7 @@ fn a_socket_in_two_rooms_gets_what_each_was_sent_in_order() {
 fn a_room_entered_while_events_are_on_their_way_overtakes_nothing() {
     on_actix(async {
         let world = World::new().await;
-        let (client, other) = (Client::open(), Client::open());
+        let (client, other) = (Client::open(&world.hubs), Client::open(&world.hubs));
         world.enter(&other, &[episode(1), episode(2)]).await;
         world.enter(&client, &[episode(1)]).await;
         settle().await;
@@ -189,7 +192,7 @@ fn a_room_entered_while_events_are_on_their_way_overtakes_nothing() {
 fn a_lost_tell_delays_an_event_by_a_second_at_most() {
     on_actix(async {
         let world = World::new().await;
-        let client = Client::open();
+        let client = Client::open(&world.hubs);
         world.enter(&client, &[all()]).await;
         settle().await;
         world.record.grow();
@@ -220,7 +223,7 @@ fn a_lost_tell_delays_an_event_by_a_second_at_most() {
 fn while_the_record_is_away_nothing_is_lost_and_what_is_told_in_turn_still_flows() {
     on_actix(async {
         let world = World::new().await;
-        let client = Client::open();
+        let client = Client::open(&world.hubs);
         world.enter(&client, &[all()]).await;
         settle().await;
         world.record.faults.set_away(true);
@@ -244,7 +247,7 @@ fn while_the_record_is_away_nothing_is_lost_and_what_is_told_in_turn_still_flows
 fn what_retention_took_away_is_passed_over() {
     on_actix(async {
         let world = World::new().await;
-        let client = Client::open();
+        let client = Client::open(&world.hubs);
         world.enter(&client, &[all()]).await;
         settle().await;
         for _ in 0..5 {
@@ -260,7 +263,7 @@ fn what_retention_took_away_is_passed_over() {
 fn a_long_absence_is_read_in_pages() {
     on_actix(async {
         let world = World::new().await;
-        let client = Client::open();
+        let client = Client::open(&world.hubs);
         world.enter(&client, &[all()]).await;
         let count = 4 * PAGE as Seq + 7;
         for _ in 0..count {
@@ -280,7 +283,7 @@ fn a_resumed_socket_has_no_gap_and_no_duplicate_while_changes_go_on() {
                 world.change(&[all()]);
             }
             world.caught_up().await;
-            let client = Client::held();
+            let client = Client::held(&world.hubs);
             let channels = [all()];
             let entering = world.enter(&client, &channels);
             world.change(&[all()]);
@@ -318,7 +321,7 @@ fn a_resumed_socket_has_no_gap_and_no_duplicate_while_changes_go_on() {
 fn a_momentary_event_spares_the_socket_that_caused_it_and_does_not_starve() {
     on_actix(async {
         let world = World::new().await;
-        let (one, two) = (Client::open(), Client::open());
+        let (one, two) = (Client::open(&world.hubs), Client::open(&world.hubs));
         world.enter(&one, &[all()]).await;
         world.enter(&two, &[all()]).await;
         settle().await;
@@ -340,7 +343,7 @@ fn a_momentary_event_spares_the_socket_that_caused_it_and_does_not_starve() {
 fn momentary_events_beyond_the_bound_are_dropped_and_recorded_ones_are_not() {
     on_actix(async {
         let world = World::new().await;
-        let client = Client::open();
+        let client = Client::open(&world.hubs);
         world.enter(&client, &[all(), episode(1)]).await;
         settle().await;
         for _ in 0..MOMENTS {
@@ -366,7 +369,7 @@ fn momentary_events_beyond_the_bound_are_dropped_and_recorded_ones_are_not() {
 fn a_room_ends_when_it_is_empty_and_begins_anew() {
     on_actix(async {
         let world = World::new().await;
-        let (one, two) = (Client::open(), Client::open());
+        let (one, two) = (Client::open(&world.hubs), Client::open(&world.hubs));
         world.enter(&one, &[all(), episode(1)]).await;
         world.enter(&two, &[all()]).await;
         assert_eq!(
@@ -391,10 +394,10 @@ fn a_room_ends_when_it_is_empty_and_begins_anew() {
 }
 
 #[test]
-fn a_room_that_panics_over_one_member_gives_the_others_everything_and_ends_that_ones_line() {
+fn a_hub_that_panics_over_one_member_gives_the_others_everything_and_ends_that_ones_line() {
     on_actix(async {
         let world = World::new().await;
-        let clients = [Client::open(), Client::open(), Client::open()];
+        let clients = [(); 3].map(|()| Client::open(&world.hubs));
         for client in &clients {
             world.enter(client, &[all(), episode(1)]).await;
         }
@@ -405,7 +408,7 @@ fn a_room_that_panics_over_one_member_gives_the_others_everything_and_ends_that_
             world.change(&[episode(1)]);
         }
         settle().await;
-        assert_eq!(world.ledger.row("Room").unwrap().restarts, 1);
+        assert_eq!(world.ledger.row("Hub").unwrap().restarts, 1);
         assert_eq!(clients[0].seqs(), [1, 2, 3, 4, 5, 6]);
         assert_eq!(clients[2].seqs(), [1, 2, 3, 4, 5, 6]);
         // It may resume: rather a new line than a line with a hole.
@@ -419,7 +422,7 @@ fn a_room_that_panics_over_one_member_gives_the_others_everything_and_ends_that_
 fn a_subscription_that_ended_without_a_word_is_let_go() {
     on_actix(async {
         let world = World::new().await;
-        let (gone, here) = (Client::open(), Client::open());
+        let (gone, here) = (Client::open(&world.hubs), Client::open(&world.hubs));
         world.enter(&gone, &[all()]).await;
         world.enter(&here, &[all()]).await;
         gone.subscriber.outbox().close(Reason::ClientClosed);
@@ -434,7 +437,7 @@ fn a_subscription_that_ended_without_a_word_is_let_go() {
 fn a_herd_that_comes_and_goes_at_once_fills_no_room() {
     on_actix(async {
         let world = World::new().await;
-        let herd: Vec<_> = (0..2000).map(|_| Client::open()).collect();
+        let herd: Vec<_> = (0..2000).map(|_| Client::open(&world.hubs)).collect();
         let entering = herd.iter().map(|client| {
             world.broadcaster.ask(Enter {
                 subscriber: client.subscriber.clone(),

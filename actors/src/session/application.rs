@@ -34,7 +34,7 @@ pub struct Config {
     pub upgrade_timeout: Duration,
     /// How long the attachments of one packet may take.
     pub attachment_timeout: Duration,
-    /// Bytes that may wait for one connection.
+    /// Bytes that may wait for one connection, besides what is being written (32 KiB at most) and one frame that alone is more.
     pub outbox_limit: usize,
     /// A connection that has something to read and reads nothing for so long is closed.
     pub stall_timeout: Duration,
@@ -59,7 +59,7 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(45),
             upgrade_timeout: Duration::from_secs(10),
             attachment_timeout: Duration::from_secs(20),
-            outbox_limit: 1 << 20,
+            outbox_limit: 64 * 1024,
             stall_timeout: Duration::from_secs(3),
             max_namespaces: 16,
             max_attachments: 64,

@@ -3,14 +3,16 @@
 //! Anybody may push, from any thread; one transport drains. When the bound would be passed the
 //! outbox closes itself with [`Reason::SlowConsumer`]: a client that does not read costs its bound
 //! and nobody waits for it.
+//!
+//! A delivery costs one lock to push and one to drain, and wakes the transport once, however many
+//! frames come before it has its turn. What is empty holds no memory.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use futures_util::task::AtomicWaker;
-use parking_lot::Mutex;
-use tokio::sync::Notify;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::reason::Reason;
 use crate::wire::frame::Frame;
@@ -20,48 +22,84 @@ use crate::wire::frame::Frame;
 pub struct Outbox(Arc<Shared>);
 
 struct Shared {
-    state: Mutex<State>,
-    /// The transport that drains; there is at most one at a time.
-    drain: AtomicWaker,
-    /// The session, which ends when this is closed.
-    session: AtomicWaker,
-    /// Those who have much to send and wait until some of it has left.
-    room: Notify,
     limit: usize,
+    state: Mutex<State>,
 }
 
 struct State {
     frames: VecDeque<Frame>,
-    bytes: usize,
+    load: Load,
     /// Bytes that were ever drained: whether this moves tells a slow reader from one that reads nothing.
     drained: u64,
     closed: Option<Reason>,
+    /// Whether the transport wants to know of frames, and not of the end alone.
+    wants_frames: bool,
+    /// The transport that drains; there is at most one at a time.
+    transport: Option<Waker>,
+    /// The session, which ends when this is closed.
+    session: Option<Waker>,
+    /// Those who have much to send and wait until some of it has left, and those who wait for the end.
+    patient: Vec<Waker>,
+}
+
+/// How much waits. Besides one frame that alone is above the bound, it is bounded: such a frame still goes to a
+/// client that reads, and since many clients share it, it is not what a client that does not read costs.
+#[derive(Clone, Copy, Default)]
+pub struct Load {
+    bytes: usize,
+    /// Of these: the frame above the bound, if one waits.
+    large: usize,
+}
+
+impl Load {
+    /// `false`: that would be too much.
+    pub fn add(&mut self, len: usize, limit: usize) -> bool {
+        if len > limit {
+            if self.large > 0 {
+                return false;
+            }
+            self.large = len;
+        }
+        self.bytes += len;
+        self.bytes - self.large <= limit
+    }
+
+    fn remove(&mut self, len: usize, limit: usize) {
+        self.bytes -= len;
+        if len > limit {
+            self.large = 0;
+        }
+    }
 }
 
 /// What a transport found.
 #[derive(Debug)]
 pub enum Drained {
     /// Frames were appended to the buffer that was handed in.
-    Frames,
+    Frames {
+        /// These were all for now. The transport is woken when there are others, or at the end.
+        all: bool,
+    },
     /// Nothing waits and nothing more will come. Frames that were queued before a close are handed
     /// out first, unless the client reads nothing anyway ([`Reason::SlowConsumer`]).
     Closed(Reason),
 }
 
 impl Outbox {
-    /// `limit` is in bytes on the wire.
+    /// `limit` is in bytes on the wire; one frame above it may wait besides.
     pub fn new(limit: usize) -> Outbox {
         Outbox(Arc::new(Shared {
+            limit,
             state: Mutex::new(State {
                 frames: VecDeque::new(),
-                bytes: 0,
+                load: Load::default(),
                 drained: 0,
                 closed: None,
+                wants_frames: false,
+                transport: None,
+                session: None,
+                patient: Vec::new(),
             }),
-            drain: AtomicWaker::new(),
-            session: AtomicWaker::new(),
-            room: Notify::new(),
-            limit,
         }))
     }
 
@@ -71,31 +109,29 @@ impl Outbox {
         self.push_all([frame])
     }
 
-    /// Queues frames that belong together (a binary event is several): all of them or none.
+    /// Queues frames that belong together (a binary event is several) or come together: all of them or none.
     pub fn push_all(&self, frames: impl IntoIterator<Item = Frame>) -> Result<(), Reason> {
         let mut state = self.0.state.lock();
         if let Some(reason) = state.closed {
             return Err(reason);
         }
-        let before = state.frames.len();
+        let mut fits = true;
         for frame in frames {
-            state.bytes += frame.wire_len();
+            fits &= state.load.add(frame.wire_len(), self.0.limit);
             state.frames.push_back(frame);
         }
-        // A single packet above the bound still goes to a client that has read all before it.
-        let result = if state.bytes > self.0.limit && before > 0 {
-            state.close(Reason::SlowConsumer);
-            Err(Reason::SlowConsumer)
-        } else {
-            Ok(())
-        };
-        drop(state);
-        self.0.drain.wake();
-        if result.is_err() {
-            self.0.session.wake();
-            self.0.room.notify_waiters();
+        if !fits {
+            state.close(Reason::SlowConsumer).wake(state);
+            return Err(Reason::SlowConsumer);
         }
-        result
+        if state.wants_frames && !state.frames.is_empty() {
+            state.wants_frames = false;
+            if let Some(transport) = state.transport.take() {
+                drop(state);
+                transport.wake();
+            }
+        }
+        Ok(())
     }
 
     /// Closes it; what was queued before still leaves, unless the reason is that nobody reads.
@@ -110,15 +146,12 @@ impl Outbox {
         if state.closed.is_some() {
             return;
         }
-        state.close(reason);
+        let told = state.close(reason);
         for frame in last {
-            state.bytes += frame.wire_len();
+            state.load.add(frame.wire_len(), self.0.limit);
             state.frames.push_back(frame);
         }
-        drop(state);
-        self.0.drain.wake();
-        self.0.session.wake();
-        self.0.room.notify_waiters();
+        told.wake(state);
     }
 
     pub fn closed(&self) -> Option<Reason> {
@@ -127,13 +160,13 @@ impl Outbox {
 
     /// Bytes that wait; those handed to the transport and not yet written are the transport's.
     pub fn queued_bytes(&self) -> usize {
-        self.0.state.lock().bytes
+        self.0.state.lock().load.bytes
     }
 
     /// Bytes that wait, and bytes that were ever drained.
     pub fn progress(&self) -> (usize, u64) {
         let state = self.0.state.lock();
-        (state.bytes, state.drained)
+        (state.load.bytes, state.drained)
     }
 
     /// Whether both are handles on one queue.
@@ -144,7 +177,7 @@ impl Outbox {
     /// Whether more than half of what may wait does. The session, which is woken when this ends, does nothing
     /// meanwhile that would add an answer: a client is slowed down before it is a slow consumer.
     pub fn is_crowded(&self) -> bool {
-        self.0.state.lock().bytes > self.0.limit / 2
+        self.0.state.lock().load.bytes > self.0.limit / 2
     }
 
     pub fn limit(&self) -> usize {
@@ -153,90 +186,146 @@ impl Outbox {
 
     /// Waits until at most `bytes` wait, or the outbox is closed.
     pub async fn drained_to(&self, bytes: usize) -> Result<(), Reason> {
-        loop {
-            let drained = self.0.room.notified();
-            {
-                let state = self.0.state.lock();
-                if let Some(reason) = state.closed {
-                    return Err(reason);
-                }
-                if state.bytes <= bytes {
-                    return Ok(());
-                }
+        poll_fn(|cx| {
+            let mut state = self.0.state.lock();
+            if let Some(reason) = state.closed {
+                return Poll::Ready(Err(reason));
             }
-            drained.await;
-        }
+            if state.load.bytes <= bytes {
+                return Poll::Ready(Ok(()));
+            }
+            state.wait(cx.waker());
+            Poll::Pending
+        })
+        .await
     }
 
     /// Waits until it is closed.
     pub async fn closing(&self) -> Reason {
-        loop {
-            let told = self.0.room.notified();
-            if let Some(reason) = self.closed() {
-                return reason;
+        poll_fn(|cx| {
+            let mut state = self.0.state.lock();
+            if let Some(reason) = state.closed {
+                return Poll::Ready(reason);
             }
-            told.await;
-        }
+            state.wait(cx.waker());
+            Poll::Pending
+        })
+        .await
     }
 
-    /// For the session: why it is closed, once it is.
+    /// For the session: why it is closed, once it is. It is also woken when the outbox is no longer crowded.
     pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Reason> {
-        self.0.session.register(cx.waker());
-        self.closed().map_or(Poll::Pending, Poll::Ready)
+        let mut state = self.0.state.lock();
+        if let Some(reason) = state.closed {
+            return Poll::Ready(reason);
+        }
+        register(&mut state.session, cx);
+        Poll::Pending
     }
 
-    /// For a transport that is busy with what it has drained: why this is closed, once it is.
+    /// For a transport that is busy with what it has drained: why this is closed, once it is. More frames do not
+    /// wake it: it looks for them when it has written.
     pub fn poll_draining(&self, cx: &mut Context<'_>) -> Poll<Reason> {
-        self.0.drain.register(cx.waker());
-        self.closed().map_or(Poll::Pending, Poll::Ready)
+        let mut state = self.0.state.lock();
+        if let Some(reason) = state.closed {
+            return Poll::Ready(reason);
+        }
+        state.wants_frames = false;
+        register(&mut state.transport, cx);
+        Poll::Pending
     }
 
-    /// For the transport: moves what waits (up to `most` bytes, at least one frame) into `into`.
+    /// For the transport: moves what waits (up to `most` bytes, at least one frame) to the end of `into`.
     pub fn poll_drain(
         &self,
         cx: &mut Context<'_>,
-        into: &mut Vec<Frame>,
+        into: &mut VecDeque<Frame>,
         most: usize,
     ) -> Poll<Drained> {
-        self.0.drain.register(cx.waker());
         let mut state = self.0.state.lock();
+        let before = state.load.bytes;
         if state.frames.is_empty() {
-            return match state.closed {
-                Some(reason) => Poll::Ready(Drained::Closed(reason)),
-                None => Poll::Pending,
-            };
-        }
-        let mut taken = 0;
-        while let Some(frame) = state.frames.front() {
-            let len = frame.wire_len();
-            if taken > 0 && taken + len > most {
-                break;
+            if let Some(reason) = state.closed {
+                return Poll::Ready(Drained::Closed(reason));
             }
-            taken += len;
-            into.extend(state.frames.pop_front());
+        } else if before <= most && into.is_empty() {
+            // Handed over as it is: neither side keeps a buffer.
+            std::mem::swap(into, &mut state.frames);
+            state.load = Load::default();
+        } else {
+            let mut taken = 0;
+            while let Some(len) = state.frames.front().map(Frame::wire_len)
+                && (taken == 0 || taken + len <= most)
+            {
+                taken += len;
+                state.load.remove(len, self.0.limit);
+                into.extend(state.frames.pop_front());
+            }
         }
-        let was_crowded = state.bytes > self.0.limit / 2;
-        state.bytes -= taken;
+        let all = state.frames.is_empty() && state.closed.is_none();
+        if state.frames.is_empty() {
+            state.frames = VecDeque::new();
+        }
+        if all {
+            state.wants_frames = true;
+            register(&mut state.transport, cx);
+        }
+        let taken = before - state.load.bytes;
+        if taken == 0 {
+            return Poll::Pending;
+        }
         state.drained += taken as u64;
-        let is_crowded = state.bytes > self.0.limit / 2;
+        let half = self.0.limit / 2;
+        let session = if before > half && state.load.bytes <= half {
+            state.session.take()
+        } else {
+            None
+        };
+        let patient = std::mem::take(&mut state.patient);
         drop(state);
-        if was_crowded && !is_crowded {
-            self.0.session.wake();
-        }
-        self.0.room.notify_waiters();
-        Poll::Ready(Drained::Frames)
+        session.into_iter().chain(patient).for_each(Waker::wake);
+        Poll::Ready(Drained::Frames { all })
+    }
+}
+
+/// Those who are to know of the end.
+struct Told([Option<Waker>; 2], Vec<Waker>);
+
+impl Told {
+    fn wake(self, state: MutexGuard<'_, State>) {
+        drop(state);
+        self.0
+            .into_iter()
+            .flatten()
+            .chain(self.1)
+            .for_each(Waker::wake);
     }
 }
 
 impl State {
-    fn close(&mut self, reason: Reason) {
-        if self.closed.is_none() {
-            self.closed = Some(reason);
-            if reason == Reason::SlowConsumer {
-                self.frames = VecDeque::new();
-                self.bytes = 0;
-            }
+    fn close(&mut self, reason: Reason) -> Told {
+        self.closed = Some(reason);
+        if reason == Reason::SlowConsumer {
+            self.frames = VecDeque::new();
+            self.load = Load::default();
         }
+        Told(
+            [self.transport.take(), self.session.take()],
+            std::mem::take(&mut self.patient),
+        )
+    }
+
+    fn wait(&mut self, waker: &Waker) {
+        if !self.patient.iter().any(|waits| waits.will_wake(waker)) {
+            self.patient.push(waker.clone());
+        }
+    }
+}
+
+fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    match slot {
+        Some(waker) if waker.will_wake(cx.waker()) => {}
+        _ => *slot = Some(cx.waker().clone()),
     }
 }
 
@@ -245,8 +334,8 @@ mod tests {
     use super::*;
     use futures_util::task::noop_waker_ref;
 
-    fn drain(outbox: &Outbox, most: usize) -> (Vec<Frame>, Poll<Drained>) {
-        let mut into = Vec::new();
+    fn drain(outbox: &Outbox, most: usize) -> (VecDeque<Frame>, Poll<Drained>) {
+        let mut into = VecDeque::new();
         let found = outbox.poll_drain(&mut Context::from_waker(noop_waker_ref()), &mut into, most);
         (into, found)
     }
@@ -284,7 +373,9 @@ mod tests {
         outbox.close(Reason::Forced);
         outbox.close(Reason::ClientClosed);
         assert!(outbox.push(Frame::text("4x")).is_err());
-        assert!(matches!(drain(&outbox, 10).1, Poll::Ready(Drained::Frames)));
+        // Not all: there is the end to be found yet.
+        let (_, found) = drain(&outbox, 10);
+        assert!(matches!(found, Poll::Ready(Drained::Frames { all: false })));
         assert!(matches!(
             drain(&outbox, 10).1,
             Poll::Ready(Drained::Closed(Reason::Forced))

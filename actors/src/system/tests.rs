@@ -55,7 +55,7 @@ impl World {
     }
 
     async fn listen(&self, channels: Vec<Channel>) -> Client {
-        let client = Client::open();
+        let client = Client::open(&self.system.handles.hubs);
         let subscriber = client.subscriber.clone();
         let enter = Enter {
             subscriber,

@@ -1,7 +1,10 @@
 //! A client that keeps what it is sent, and a line that leads nowhere.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context as Task, Wake, Waker};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context as Task, Poll, Wake, Waker};
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
@@ -10,6 +13,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::noon;
+use crate::hub::Hubs;
 use crate::model::envelope::{Envelope, Form};
 use crate::model::record::Seq;
 use crate::session::application::{Connection, Protocol, Visit};
@@ -23,9 +27,9 @@ pub struct Client {
 }
 
 impl Client {
-    /// Gets everything as it comes.
-    pub fn open() -> Client {
-        let client = Client::held();
+    /// Gets everything as it comes, from the current thread.
+    pub fn open(hubs: &Hubs) -> Client {
+        let client = Client::held(hubs);
         client.release(0);
         client.read();
         client.had.lock().clear(); // `ready`
@@ -33,10 +37,16 @@ impl Client {
     }
 
     /// Gets nothing before [`Client::release`].
-    pub fn held() -> Client {
+    pub fn held(hubs: &Hubs) -> Client {
+        Client::bounded(hubs, 1 << 24)
+    }
+
+    /// As [`Client::held`], with so many bytes of outbox.
+    pub fn bounded(hubs: &Hubs, limit: usize) -> Client {
         let sid = Uuid::now_v7().to_string();
+        let outbox = Outbox::new(limit);
         Client {
-            subscriber: Subscriber::held(sid.into(), Form::Plain, Outbox::new(1 << 24)),
+            subscriber: Subscriber::held(sid.into(), Form::Plain, outbox, hubs.here()),
             had: Mutex::default(),
         }
     }
@@ -50,8 +60,12 @@ impl Client {
     }
 
     fn read(&self) {
-        let mut frames = Vec::new();
-        let mut task = Task::from_waker(Waker::noop());
+        self.read_as(Waker::noop());
+    }
+
+    fn read_as(&self, waker: &Waker) {
+        let mut frames = VecDeque::new();
+        let mut task = Task::from_waker(waker);
         while self
             .subscriber
             .outbox()
@@ -98,7 +112,39 @@ impl Client {
         let bomb = Waker::from(Arc::new(Bomb));
         let mut task = Task::from_waker(&bomb);
         let outbox = self.subscriber.outbox();
-        let _ = outbox.poll_drain(&mut task, &mut Vec::new(), 1);
+        let _ = outbox.poll_drain(&mut task, &mut VecDeque::new(), 1);
+    }
+
+    /// Counts from now on how often this client's transport is woken.
+    pub fn count_wakes(&self) -> Arc<Wakes> {
+        let wakes = Arc::new(Wakes::default());
+        self.read_as(&Waker::from(wakes.clone()));
+        wakes
+    }
+
+    /// Does what a transport does: takes what is there whenever it is woken. Never ends.
+    pub async fn drain_when_woken(&self) {
+        poll_fn(|task| {
+            self.read_as(task.waker());
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// How often a transport was woken.
+#[derive(Default)]
+pub struct Wakes(AtomicUsize);
+
+impl Wakes {
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -49,9 +49,19 @@ impl Frame {
         }
     }
 
+    /// Bytes that a WebSocket writes as they are: a control frame, or the answer that goes in front of all frames.
+    pub(crate) fn raw(wire: Bytes) -> Self {
+        Self { wire }
+    }
+
     /// What a WebSocket writes: header and payload.
     pub fn websocket(&self) -> Bytes {
         self.wire.clone()
+    }
+
+    /// What a WebSocket writes, borrowed.
+    pub fn wire(&self) -> &[u8] {
+        &self.wire
     }
 
     /// The message alone.

@@ -27,8 +27,8 @@ const BASELINE: Duration = Duration::from_secs(8);
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 const FORCED_OFF_WITHIN: Duration = Duration::from_secs(1);
 
-/// What a stalled client may cost: its outbox of 1 MiB, and what is being written; and what the allocator holds back.
-const MEMORY_BOUND_KIB: u64 = STALLED as u64 * 1_280 + 16 * 1_024;
+/// What a stalled client may cost: its outbox of 64 KiB, and what is being written; and what the allocator holds back.
+const MEMORY_BOUND_KIB: u64 = STALLED as u64 * 128 + 16 * 1_024;
 
 async fn twenty_of_five_hundred_clients_stop_reading_and_nobody_else_notices(kind: Kind) {
     // A client and a server side for each, in this process and in the other.

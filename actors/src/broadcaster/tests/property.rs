@@ -15,7 +15,7 @@ enum Step {
     Enter(usize, u8),
     Leave(usize, u8),
     Moment(u8),
-    Panic(bool, u8),
+    Panic(u8, u8),
     Away(u8),
     Settle,
     Second,
@@ -36,7 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..3usize, mask()).prop_map(|(who, mask)| Step::Enter(who, mask)),
         3 => (0..3usize, mask()).prop_map(|(who, mask)| Step::Leave(who, mask)),
         2 => mask().prop_map(Step::Moment),
-        1 => (any::<bool>(), 0..3u8).prop_map(|(room, how)| Step::Panic(room, how)),
+        1 => (0..3u8, 0..3u8).prop_map(|(who, how)| Step::Panic(who, how)),
         1 => (1..4u8).prop_map(Step::Away),
         2 => Just(Step::Settle),
         1 => Just(Step::Second),
@@ -51,7 +51,7 @@ proptest! {
     ) {
         on_actix(async {
             let world = World::new().await;
-            let clients = [Client::open(), Client::open(), Client::open()];
+            let clients = [(); 3].map(|()| Client::open(&world.hubs));
             let mut moves = Vec::new();
             for step in steps {
                 match step {
@@ -72,8 +72,8 @@ proptest! {
                         moves.push((who, mask, false, actix_rt::spawn(place)));
                     }
                     Step::Moment(mask) => world.moment("typing", &channels(mask), None),
-                    Step::Panic(room, how) => {
-                        let name = if room { "Room" } else { "Broadcaster" };
+                    Step::Panic(who, how) => {
+                        let name = ["Room", "Hub", "Broadcaster"][usize::from(who)];
                         let hows = [How::Now, How::InFuture, How::InSpawned];
                         world.ledger.poke(name, hows[usize::from(how)]);
                     }

@@ -16,7 +16,7 @@ use actix_rt::net::TcpStream;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 
-use super::outgoing::{Outgoing, SLICES};
+use super::outgoing::Outgoing;
 use super::parting::GOODBYE;
 use super::socket;
 use super::websocket::{self, Inbound};
@@ -26,10 +26,9 @@ use crate::session::engine::{Counted, Engine};
 use crate::session::line::Line;
 use crate::session::outbox::Drained;
 use crate::session::reason::Reason;
-use crate::wire::Frame;
 
 /// Bytes taken from the outbox at once; what is above stays there, where the bound sees it.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 32 * 1024;
 
 /// One WebSocket, as a future that ends with it.
 pub(super) struct Duplex {
@@ -45,7 +44,6 @@ pub(super) struct Duplex {
     paused: Option<Sleep>,
     /// When nothing more can be written: until when something must be.
     stalled: Option<Sleep>,
-    scratch: Vec<Frame>,
     /// What comes in cannot be understood any more, and is thrown away.
     deaf: bool,
     _counted: Counted,
@@ -64,6 +62,17 @@ enum Phase {
         heard: bool,
         until: Sleep,
     },
+}
+
+/// What was found in the outbox.
+enum Found {
+    Nothing,
+    /// Frames to write; `all`: there are no others yet.
+    Frames {
+        all: bool,
+    },
+    /// That the connection is to end; what is to be written has changed.
+    End,
 }
 
 /// What a step came to.
@@ -97,7 +106,6 @@ impl Duplex {
             taking: None,
             paused: None,
             stalled: None,
-            scratch: Vec::new(),
             deaf: false,
             _counted: engine.count_transport(),
         }
@@ -143,60 +151,70 @@ impl Duplex {
         self.say_goodbye(Reason::ProtocolError);
     }
 
-    fn drain(&mut self, cx: &mut Context<'_>) -> Step {
-        match &mut self.phase {
-            Phase::Probing(..) => Step::Waits,
-            Phase::Open if self.outgoing.is_empty() => {
-                match ready_or_waits(self.line.outbox.poll_drain(cx, &mut self.scratch, CHUNK)) {
-                    None => Step::Waits,
-                    Some(Drained::Frames) => self.queue_scratch(),
-                    Some(Drained::Closed(reason)) => {
-                        self.leave(reason, false, false);
-                        Step::Moved
-                    }
+    /// Writes what waits, until nothing does or the socket takes no more.
+    fn send(&mut self, cx: &mut Context<'_>) -> Step {
+        // Whether more may wait than what is in hand.
+        let mut more = true;
+        loop {
+            if more && self.outgoing.has_room() {
+                match self.drain(cx) {
+                    Found::Nothing => more = false,
+                    Found::Frames { all } => more = !all,
+                    Found::End => continue,
                 }
             }
-            Phase::Open => match ready_or_waits(self.line.outbox.poll_draining(cx)) {
-                None => Step::Waits,
-                Some(reason) => {
-                    self.leave(reason, false, false);
-                    Step::Moved
-                }
-            },
-            Phase::Leaving { said: true, .. } => Step::Waits,
-            Phase::Leaving { .. } if !self.outgoing.is_empty() => Step::Waits,
-            Phase::Leaving { reason, said, .. } => {
-                match ready_or_waits(self.line.outbox.poll_drain(cx, &mut self.scratch, CHUNK)) {
-                    Some(Drained::Frames) => self.queue_scratch(),
-                    _ => {
-                        *said = true;
-                        let reason = *reason;
-                        self.say_goodbye(reason);
-                        Step::Moved
-                    }
-                }
+            if self.outgoing.is_empty() {
+                return Step::Waits;
+            }
+            match self.write(cx) {
+                Step::Moved => {}
+                Step::Waits => return self.look_for_the_end(cx),
+                Step::Over => return Step::Over,
             }
         }
     }
 
-    fn queue_scratch(&mut self) -> Step {
-        let frames = self.scratch.drain(..);
-        self.outgoing
-            .queue
-            .extend(frames.map(|frame| frame.websocket()));
-        if self.scratch.capacity() > SLICES {
-            self.scratch = Vec::new();
+    /// Takes what waits in the outbox, when the phase has it written.
+    fn drain(&mut self, cx: &mut Context<'_>) -> Found {
+        if matches!(
+            self.phase,
+            Phase::Probing(..) | Phase::Leaving { said: true, .. }
+        ) {
+            return Found::Nothing;
         }
-        Step::Moved
+        let outbox = &self.line.outbox;
+        match outbox.poll_drain(cx, &mut self.outgoing.queue, CHUNK) {
+            Poll::Pending => Found::Nothing,
+            Poll::Ready(Drained::Frames { all }) => Found::Frames { all },
+            Poll::Ready(Drained::Closed(reason)) => {
+                match &mut self.phase {
+                    Phase::Leaving { reason, said, .. } => {
+                        *said = true;
+                        let reason = *reason;
+                        self.say_goodbye(reason);
+                    }
+                    _ => self.leave(reason, false, false),
+                }
+                Found::End
+            }
+        }
+    }
+
+    /// While the socket takes nothing, what waits is not looked for, but the end is.
+    fn look_for_the_end(&mut self, cx: &mut Context<'_>) -> Step {
+        if let Phase::Open = self.phase
+            && let Poll::Ready(reason) = self.line.outbox.poll_draining(cx)
+        {
+            self.leave(reason, false, false);
+            return Step::Moved;
+        }
+        Step::Waits
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> Step {
         let Some(io) = &mut self.io else {
             return Step::Over;
         };
-        if self.outgoing.is_empty() {
-            return Step::Waits;
-        }
         match self.outgoing.poll_write(Pin::new(io), cx) {
             Poll::Ready(Ok(())) => {
                 self.stalled = None;
@@ -278,12 +296,9 @@ impl Future for Duplex {
         let this = self.get_mut();
         loop {
             let mut moved = false;
-            let steps: [fn(&mut Duplex, &mut Context<'_>) -> Step; 4] = [
-                Duplex::drain,
-                Duplex::write,
-                Duplex::read,
-                Duplex::look_at_the_clock,
-            ];
+            // Sending comes first, so what it changes is seen by the others without another round.
+            let steps: [fn(&mut Duplex, &mut Context<'_>) -> Step; 3] =
+                [Duplex::send, Duplex::read, Duplex::look_at_the_clock];
             for step in steps {
                 match step(this, cx) {
                     Step::Waits => {}
@@ -311,12 +326,5 @@ impl Drop for Duplex {
         if self.io.is_some() {
             self.end();
         }
-    }
-}
-
-fn ready_or_waits<T>(poll: Poll<T>) -> Option<T> {
-    match poll {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
     }
 }

@@ -1,5 +1,6 @@
 //! Server-Sent Events, and the bodies of HTTP responses that can be cut off.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -43,7 +44,7 @@ impl Engine {
             .insert_header(("x-accel-buffering", "no"))
             .body(Stream {
                 body: Carried::new(&line, hard),
-                frames: Vec::new(),
+                frames: VecDeque::new(),
                 told: false,
                 _counted: self.count_transport(),
             })
@@ -73,7 +74,7 @@ impl Drop for Carried {
 /// An event stream: what waits in the outbox, then why it ends.
 struct Stream {
     body: Carried,
-    frames: Vec<Frame>,
+    frames: VecDeque<Frame>,
     told: bool,
     _counted: Counted,
 }
@@ -107,7 +108,7 @@ impl MessageBody for Stream {
         let outbox = &this.body.line.outbox;
         match outbox.poll_drain(cx, &mut this.frames, CHUNK) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Drained::Frames) => Poll::Ready(Some(Ok(joined(&mut this.frames)))),
+            Poll::Ready(Drained::Frames { .. }) => Poll::Ready(Some(Ok(joined(&mut this.frames)))),
             Poll::Ready(Drained::Closed(Reason::ClientClosed)) => Poll::Ready(None),
             Poll::Ready(Drained::Closed(reason)) => {
                 // Once: the next look finds that the client has been told.
@@ -128,14 +129,13 @@ impl Drop for Stream {
 }
 
 /// One piece of what was drained; a single frame is not copied.
-fn joined(frames: &mut Vec<Frame>) -> Bytes {
-    if let [frame] = &frames[..] {
-        let payload = frame.payload();
-        frames.clear();
-        return payload;
+fn joined(frames: &mut VecDeque<Frame>) -> Bytes {
+    let frames = std::mem::take(frames);
+    if frames.len() == 1 {
+        return frames[0].payload();
     }
     let mut bytes = BytesMut::with_capacity(frames.iter().map(Frame::wire_len).sum());
-    for frame in frames.drain(..) {
+    for frame in &frames {
         bytes.extend_from_slice(frame.payload_bytes());
     }
     bytes.freeze()

@@ -6,18 +6,20 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use actix_rt::net::TcpStream;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tokio::io::AsyncWrite;
 
+use crate::wire::Frame;
+
 /// Slices of one write.
-pub(super) const SLICES: usize = 64;
+const SLICES: usize = 64;
 
 /// What is on its way into the socket.
 #[derive(Default)]
 pub(super) struct Outgoing {
-    pub queue: VecDeque<Bytes>,
-    /// The first of the queue has been written in part.
-    begun: bool,
+    pub queue: VecDeque<Frame>,
+    /// Bytes of the first that are written.
+    begun: usize,
     /// A control frame is among it: an answer that the client can ask for without end.
     pub owes_control: bool,
 }
@@ -27,9 +29,14 @@ impl Outgoing {
         self.queue.is_empty()
     }
 
+    /// Whether what waits may come along: nothing is here, or one answer of ours that is not begun.
+    pub fn has_room(&self) -> bool {
+        self.queue.len() <= 1 && self.begun == 0
+    }
+
     pub fn push(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
-            self.queue.push_back(bytes);
+            self.queue.push_back(Frame::raw(bytes));
         }
     }
 
@@ -40,7 +47,7 @@ impl Outgoing {
 
     /// A frame of which the client has a part must be ended; the rest it will not read.
     pub fn keep_only_what_is_begun(&mut self) {
-        self.queue.truncate(usize::from(self.begun));
+        self.queue.truncate(usize::from(self.begun > 0));
         self.owes_control = false;
     }
 
@@ -52,22 +59,24 @@ impl Outgoing {
     ) -> Poll<std::io::Result<()>> {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let filled = self.queue.len().min(SLICES);
-        for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
-            *slice = IoSlice::new(bytes);
+        let mut begun = self.begun;
+        for (slice, frame) in slices.iter_mut().zip(&self.queue) {
+            *slice = IoSlice::new(&frame.wire()[begun..]);
+            begun = 0;
         }
         let mut written = ready!(io.poll_write_vectored(cx, &slices[..filled]))?;
         if written == 0 {
             return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
         }
-        while let Some(first) = self.queue.front_mut() {
-            if written < first.len() {
-                first.advance(written);
-                self.begun |= written > 0;
+        written += self.begun;
+        self.begun = 0;
+        while let Some(first) = self.queue.front() {
+            if written < first.wire_len() {
+                self.begun = written;
                 return Poll::Ready(Ok(()));
             }
-            written -= first.len();
+            written -= first.wire_len();
             self.queue.pop_front();
-            self.begun = false;
         }
         self.queue = VecDeque::new();
         self.owes_control = false;

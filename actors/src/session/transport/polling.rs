@@ -3,6 +3,7 @@
 //! The requests of one session come over several TCP connections, and so to any worker; its session runs where
 //! the handshake was answered. What they share is the line.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use crate::wire::Frame;
 use crate::wire::engineio;
 
 /// Bytes handed to one poll; the client comes back for the rest.
-const BODY: usize = 256 * 1024;
+const BODY: usize = 32 * 1024;
 /// Packets in one POST.
 const PACKETS: usize = 4096;
 /// How long a POST's body may take.
@@ -108,7 +109,7 @@ async fn handshake(request: &HttpRequest, engine: &Engine) -> Result<HttpRespons
     let visit = http::visit(request.head(), request.peer_addr());
     let protocol = engine.config().dialect;
     let line = upgrade::begin(engine, protocol, Carrier::Polling, visit).await?;
-    let mut frames = Vec::new();
+    let mut frames = VecDeque::new();
     // The open packet is there; what the session adds meanwhile is for the first poll.
     let _ = poll_fn(|cx| Poll::Ready(line.outbox.poll_drain(cx, &mut frames, 1))).await;
     Ok(respond(engineio::body(&frames), &line, request))
@@ -181,20 +182,22 @@ async fn poll(
 
 /// What ended a poll.
 enum Found {
-    Frames(Vec<Frame>),
+    Frames(VecDeque<Frame>),
     Closed(Reason),
     Noop,
 }
 
 async fn wait(line: &Line) -> Found {
-    let mut frames = Vec::new();
+    let mut frames = VecDeque::new();
     poll_fn(|cx| {
         if line.gate().poll_noop(cx) {
             return Poll::Ready(Found::Noop);
         }
         match line.outbox.poll_drain(cx, &mut frames, BODY) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Drained::Frames) => Poll::Ready(Found::Frames(std::mem::take(&mut frames))),
+            Poll::Ready(Drained::Frames { .. }) => {
+                Poll::Ready(Found::Frames(std::mem::take(&mut frames)))
+            }
             Poll::Ready(Drained::Closed(reason)) => Poll::Ready(Found::Closed(reason)),
         }
     })
@@ -205,13 +208,13 @@ async fn wait(line: &Line) -> Found {
 ///
 /// Not behind a DISCONNECT: the stock JavaScript client handles a close packet at once and a message one turn later, so
 /// in one body it would take the close for a broken line and come back. The next poll brings the end.
-fn finish(engine: &Engine, line: &Line, mut frames: Vec<Frame>) -> Bytes {
+fn finish(engine: &Engine, line: &Line, mut frames: VecDeque<Frame>) -> Bytes {
     if let Some(reason) = line.outbox.closed()
         && line.outbox.queued_bytes() == 0
         && !(reason.sends_disconnect() && line.protocol == Protocol::SocketIo)
     {
         engine.directory().remove(&line.sid);
-        frames.push(farewell(reason));
+        frames.push_back(farewell(reason));
     }
     engineio::body(&frames)
 }
