@@ -240,6 +240,7 @@ fn live_parts(store: &Store, auth: &Arc<Auth>, system: &System, ledger: &Ledger)
         hubs: handles.hubs.clone(),
         presence: handles.presence.clone(),
         sockets: handles.sockets.clone(),
+        delivery: system.delivery(),
         clock: ledger.clock().clone(),
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_rt::Arbiter;
+use actix_rt::{Arbiter, ArbiterHandle};
 use serde_json::json;
 use serde_json::value::to_raw_value;
 use uuid::Uuid;
@@ -144,6 +144,11 @@ impl System {
             delivery,
             housekeeping,
         })
+    }
+
+    /// The thread on which the Broadcaster and the registries live, for who has several things to tell them at once.
+    pub fn delivery(&self) -> ArbiterHandle {
+        self.delivery.handle()
     }
 
     /// Tells every socket that the server is about to stop.

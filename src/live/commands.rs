@@ -2,7 +2,7 @@
 //! `refresh`. One table for every protocol; an answer is `{"ok": true, …}` or
 //! `{"ok": false, "error": {"code", "message"}}`.
 
-use callboard_actors::broadcaster::{Enter, Leave, Publish};
+use callboard_actors::broadcaster::{Leave, Publish};
 use callboard_actors::model::envelope::Ephemeral;
 use callboard_actors::model::event::Kind;
 use callboard_actors::model::policy;
@@ -10,9 +10,10 @@ use callboard_actors::model::presence::{Status, Subject};
 use callboard_actors::model::record::Seq;
 use callboard_actors::model::room::{Channel, Namespace, Room};
 use callboard_actors::ports::{Resumable, Unavailable};
-use callboard_actors::presence_registry::{SetStatus, Unview, View};
+use callboard_actors::presence_registry::{SetStatus, Unview, View, Viewer};
+use callboard_actors::runtime::AskError;
 use callboard_actors::session::{Protocol, Refused, Socket};
-use callboard_actors::socket_registry::{Joined, Left, Renewed};
+use callboard_actors::socket_registry::{Left, Renewed};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
@@ -21,6 +22,7 @@ use uuid::Uuid;
 
 use super::Live;
 use super::admission::{MOST_ROOMS, channel, no_episode};
+use super::errands::Entered;
 use super::state::State;
 
 /// Why a command was not done.
@@ -159,57 +161,66 @@ impl Live {
             ));
         }
         let new = state.joined(channel.clone());
-        let seq = match self.enter(socket, state, &channel, new).await {
-            Ok(seq) => seq,
-            Err(fault) => {
-                if new {
-                    state.left(&channel);
-                }
-                return Err(fault);
-            }
-        };
-        self.note(self.parts.sockets.tell(Joined {
-            connection: socket.connection.id().clone(),
-            sid: socket.sid.clone(),
-            channel: channel.clone(),
-        }));
-        let viewers = match &channel.room {
-            Some(Room::Episode(id)) => self.look(socket, state, episode(*id)).await?,
-            _ => json!([]),
-        };
-        Ok(json!({ "room": asked.room, "seq": seq, "viewers": viewers }))
+        let done = self.go_in(socket, state, &channel, new).await;
+        if done.is_err() && new {
+            state.left(&channel);
+        }
+        let (seq, viewers) = done?;
+        Ok(json!({ "room": asked.room, "seq": seq, "viewers": viewers? }))
     }
 
-    /// Gives the place from which on the room is heard.
-    async fn enter(
+    /// Gives the place from which on the room is heard, and who looks at what it is about.
+    async fn go_in(
         &self,
         socket: &Socket,
         state: &State,
         channel: &Channel,
         new: bool,
-    ) -> Result<Seq, Fault> {
+    ) -> Result<(Seq, Done), Fault> {
+        let subscriber = state.subscriber.get().ok_or_else(Fault::busy)?;
+        let id = match &channel.room {
+            Some(Room::Episode(id)) => Some(*id),
+            _ => None,
+        };
         // On disk before the answer: who was told that it is in gets the room back after a crash.
-        match &channel.room {
-            Some(Room::Episode(id)) if new && is_kept(socket) => {
+        match id.filter(|_| new && is_kept(socket)) {
+            Some(id) => {
                 let resumable = resumable(socket, state);
-                if !self.parts.resumes.save_if(resumable, *id).await? {
-                    return Err(no_episode(*id).into());
+                if !self.parts.resumes.save_if(resumable, id).await? {
+                    return Err(no_episode(id).into());
                 }
             }
-            _ => {
+            None => {
                 self.must_exist(channel).await?;
                 if new {
                     self.keep_rooms(socket, state).await?;
                 }
             }
         }
-        let subscriber = state.subscriber.get().ok_or_else(Fault::busy)?.clone();
-        let enter = Enter {
-            subscriber,
-            channels: vec![channel.clone()],
-        };
-        let entered = self.parts.broadcaster.ask(enter).await;
-        entered.map_err(|_| Fault::busy())
+        let (subscriber, subject) = (subscriber.clone(), id.map(episode));
+        let entered = self.enter(socket, state, subscriber, channel.clone(), subject);
+        match entered.await {
+            Ok(Entered { seq, viewers }) => Ok((seq, listed(viewers))),
+            Err(_) => {
+                if new {
+                    self.go_out(socket, state, channel).await?;
+                }
+                Err(Fault::busy())
+            }
+        }
+    }
+
+    /// What is told of a room that a socket is no longer in.
+    async fn go_out(&self, socket: &Socket, state: &State, channel: &Channel) -> Result<(), Fault> {
+        self.note(self.parts.sockets.tell(Left {
+            connection: socket.connection.id().clone(),
+            sid: socket.sid.clone(),
+            channel: channel.clone(),
+        }));
+        match &channel.room {
+            Some(Room::Episode(id)) => self.look_away(socket, state, episode(*id)).await,
+            _ => Ok(()),
+        }
     }
 
     async fn leave(&self, socket: &Socket, state: &State, body: Option<&RawValue>) -> Done {
@@ -233,14 +244,7 @@ impl Live {
                 .await
                 .map_err(|_| Fault::busy())?;
         }
-        self.note(self.parts.sockets.tell(Left {
-            connection: socket.connection.id().clone(),
-            sid: socket.sid.clone(),
-            channel: channel.clone(),
-        }));
-        if let Some(Room::Episode(id)) = &channel.room {
-            self.look_away(socket, state, episode(*id)).await?;
-        }
+        self.go_out(socket, state, &channel).await?;
         Ok(json!({ "room": asked.room }))
     }
 
@@ -390,9 +394,8 @@ impl Live {
                 user: state.identity().user,
                 subject,
             })
-            .await
-            .map_err(|_| Fault::busy())?;
-        serde_json::to_value(viewers).map_err(|_| Fault::busy())
+            .await;
+        listed(Some(viewers))
     }
 
     async fn look_away(
@@ -428,6 +431,12 @@ fn resumable(socket: &Socket, state: &State) -> Resumable {
         rooms: state.rooms(),
         ended: false,
     }
+}
+
+/// Nobody, where presence is switched off.
+fn listed(viewers: Option<Result<Vec<Viewer>, AskError>>) -> Done {
+    let viewers = viewers.transpose().map_err(|_| Fault::busy())?;
+    serde_json::to_value(viewers.unwrap_or_default()).map_err(|_| Fault::busy())
 }
 
 fn read<T: DeserializeOwned>(body: Option<&RawValue>) -> Result<T, Fault> {

@@ -4,12 +4,14 @@
 //! admission.rs  origin, capacity, token, namespaces; whether a socket can be resumed
 //! resume.rs     after the door: rooms, what was missed, `ready`
 //! commands.rs   what a client may ask of its socket
+//! errands.rs    what the registries and the Broadcaster are told of it
 //! state.rs      what is kept with a socket
 //! pid.rs        recovery ids
 //! ```
 
 mod admission;
 mod commands;
+mod errands;
 mod pid;
 mod resume;
 mod state;
@@ -18,13 +20,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use callboard_actors::broadcaster::{Broadcaster, Depart};
+use actix_rt::ArbiterHandle;
+use callboard_actors::broadcaster::Broadcaster;
 use callboard_actors::hub::Hubs;
 use callboard_actors::model::identity::Identity;
 use callboard_actors::ports::{
     Answer, Authenticator, Denied, Record, Resumable, Resumes, Unavailable,
 };
-use callboard_actors::presence_registry::{self, PresenceRegistry};
+use callboard_actors::presence_registry::PresenceRegistry;
 use callboard_actors::runtime::{Clock, Mailbox, Rejected};
 use callboard_actors::session::{
     Admission, Application, Arguments, Connect, Connection, Protocol, Reason, Refused, Socket,
@@ -56,6 +59,8 @@ pub struct Parts {
     /// `None` when presence is switched off.
     pub presence: Option<Mailbox<PresenceRegistry>>,
     pub sockets: Mailbox<SocketRegistry>,
+    /// The thread of these three.
+    pub delivery: ArbiterHandle,
     pub clock: Clock,
 }
 
@@ -160,42 +165,20 @@ impl Live {
         let Some(state) = State::of(&socket) else {
             return;
         };
-        let identity = state.identity();
         let outbox = socket.connection.outbox().clone();
-        let subscriber = Subscriber::held(
-            socket.sid.clone(),
-            state.form,
-            outbox.clone(),
-            self.parts.hubs.here(),
-        );
+        let hub = self.parts.hubs.here();
+        let subscriber = Subscriber::held(socket.sid.clone(), state.form, outbox, hub);
         let _ = state.subscriber.set(subscriber.clone()); // a socket begins once
-        // Asked, not told: a socket whose token nobody watches must not be.
-        let attached = socket_registry::Attached {
-            connection: socket.connection.clone(),
-            sid: socket.sid.clone(),
-            namespaces: state.namespaces.clone(),
-            user: identity.user.clone(),
-            role: identity.role,
-            expires_at: identity.expires_at,
-            rooms: state
-                .channels()
-                .into_iter()
-                .filter(|it| it.room.is_some())
-                .collect(),
+        let entered = match self.arrive(&socket, &state, &subscriber).await {
+            Ok(entered) => entered,
+            Err(error) => {
+                tracing::warn!(sid = %socket.sid, %error, "a socket could not be listed, or enter its rooms");
+                socket.connection.close(Reason::ServerRestart);
+                return;
+            }
         };
-        if let Err(error) = self.parts.sockets.ask(attached).await {
-            tracing::warn!(sid = %socket.sid, %error, "a socket could not be listed");
-            socket.connection.close(Reason::ServerRestart);
-            return;
-        }
-        if let Some(presence) = &self.parts.presence {
-            self.note(presence.tell(presence_registry::Connected {
-                sid: socket.sid.clone(),
-                user: identity.user.clone(),
-                outbox,
-            }));
-        }
-        if let Err(reason) = self.settle_in(&socket, &state, &subscriber).await {
+        let settled = self.settle_in(&socket, &state, &subscriber, entered);
+        if let Err(reason) = settled.await {
             socket.connection.close(reason);
             return;
         }
@@ -206,21 +189,7 @@ impl Live {
         let Some(state) = State::of(&socket) else {
             return;
         };
-        // Without a subscription it never began.
-        if let Some(subscriber) = state.subscriber.get() {
-            let key = subscriber.key;
-            self.note(self.parts.broadcaster.tell(Depart { key }));
-            if let Some(presence) = &self.parts.presence {
-                self.note(presence.tell(presence_registry::Disconnected {
-                    sid: socket.sid.clone(),
-                    outbox: subscriber.outbox().clone(),
-                }));
-            }
-        }
-        self.note(self.parts.sockets.tell(socket_registry::Detached {
-            connection: socket.connection.id().clone(),
-            sid: socket.sid.clone(),
-        }));
+        self.depart(&socket, state.subscriber.get().cloned());
         let worth_keeping =
             matches!(reason, Reason::Forced | Reason::Unauthorized) || !state.rooms().is_empty();
         if !reason.may_resume()
@@ -291,12 +260,7 @@ impl Application for Live {
     }
 
     fn closed(&self, connection: Arc<dyn Connection>, reason: Reason) {
-        let connection = connection.id().clone();
-        self.note(
-            self.parts
-                .sockets
-                .tell(socket_registry::Closed { connection, reason }),
-        );
+        self.close(&*connection, reason);
     }
 }
 

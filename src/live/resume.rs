@@ -22,13 +22,14 @@ use super::state::State;
 const PAGE: usize = 500;
 
 impl Live {
-    /// Brings the socket from where it says it is to the present. An `Err` has closed, or must
-    /// close, the connection.
+    /// Brings the socket from where it says it is to the present. `entered`: it is in its rooms already, from there on.
+    /// An `Err` has closed, or must close, the connection.
     pub(super) async fn settle_in(
         &self,
         socket: &Socket,
         state: &State,
         subscriber: &Arc<Subscriber>,
+        entered: Option<Seq>,
     ) -> Result<(), Reason> {
         let channels = state.channels();
 
@@ -42,18 +43,20 @@ impl Live {
                 }
             }
         }
-        let entered = self
-            .parts
-            .broadcaster
-            .ask(Enter {
-                subscriber: subscriber.clone(),
-                channels: channels.clone(),
-            })
-            .await
-            .map_err(|error| {
-                tracing::warn!(sid = %socket.sid, %error, "a socket could not enter its rooms");
-                Reason::ServerRestart
-            })?;
+        let entered = match entered {
+            Some(entered) => entered,
+            None => {
+                let enter = Enter {
+                    subscriber: subscriber.clone(),
+                    channels: channels.clone(),
+                };
+                let entered = self.parts.broadcaster.ask(enter).await;
+                entered.map_err(|error| {
+                    tracing::warn!(sid = %socket.sid, %error, "a socket could not enter its rooms");
+                    Reason::ServerRestart
+                })?
+            }
+        };
         // The rest, up to where the rooms took over; what comes later is held.
         let mut at = at.unwrap_or(entered);
         while at < entered {
