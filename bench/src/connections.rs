@@ -7,6 +7,7 @@ use crate::Result;
 use crate::figures::Section;
 use crate::http::Http;
 use crate::live::Live;
+use crate::options::Options;
 use crate::server::{Data, Database, Server, token_from_outside};
 
 const CONNECTIONS: usize = 5_000;
@@ -15,7 +16,8 @@ const WARM: usize = 50;
 /// How long memory is left to settle.
 const SETTLES: Duration = Duration::from_secs(5);
 
-pub async fn run() -> Result<Section> {
+pub async fn run(options: &Options) -> Result<Section> {
+    let connections = options.scaled(CONNECTIONS);
     let data = Data::new(Database::Sqlite).await?;
     // The first start hashes a password; what that leaves in the allocator would hide what connections take.
     Server::start(&data, &[]).await?.end().await?;
@@ -28,16 +30,16 @@ pub async fn run() -> Result<Section> {
     }
     tokio::time::sleep(SETTLES).await;
     let before = server.resident()?;
-    let mut clients = Vec::with_capacity(CONNECTIONS);
-    for number in 0..CONNECTIONS {
+    let mut clients = Vec::with_capacity(connections);
+    for number in 0..connections {
         let client = listen(&server, &token, &room).await;
         clients.push(client.map_err(|why| format!("client {number}: {why}"))?);
     }
     tokio::time::sleep(SETTLES).await;
     let after = server.resident()?;
     let alive = clients.iter().filter(|task| !task.is_finished()).count();
-    if alive != CONNECTIONS {
-        return Err(format!("only {alive} of {CONNECTIONS} are still connected"));
+    if alive != connections {
+        return Err(format!("only {alive} of {connections} are still connected"));
     }
     server.end().await?;
     data.remove().await?;
@@ -52,12 +54,12 @@ pub async fn run() -> Result<Section> {
             "each",
         ],
         rows: vec![vec![
-            CONNECTIONS.to_string(),
+            connections.to_string(),
             mebibytes(before),
             mebibytes(after),
             format!(
                 "{:.1} KiB",
-                after.saturating_sub(before) as f64 / CONNECTIONS as f64 / 1024.0
+                after.saturating_sub(before) as f64 / connections as f64 / 1024.0
             ),
         ]],
         notes: vec![

@@ -8,17 +8,19 @@ use crate::Result;
 use crate::audience::Audience;
 use crate::figures::{Sample, Section, time};
 use crate::http::Http;
+use crate::options::Options;
 use crate::server::{Data, Database, Server, episode};
 
 const CLIENTS: [usize; 2] = [1, 100];
 const PUTS: usize = 1_000;
 const PAUSE: Duration = Duration::from_millis(5);
 
-pub async fn run(databases: &[Database]) -> Result<Section> {
+pub async fn run(databases: &[Database], options: &Options) -> Result<Section> {
+    let puts = if options.quick { 20 } else { PUTS };
     let mut rows = Vec::new();
     for &database in databases {
         for clients in CLIENTS {
-            rows.push(measure(database, clients).await?);
+            rows.push(measure(database, clients, puts).await?);
         }
     }
     Ok(Section {
@@ -33,13 +35,13 @@ pub async fn run(databases: &[Database]) -> Result<Section> {
         ],
         rows,
         notes: vec![format!(
-            "{PUTS} PUTs, one at a time; each client's receipt of each event is one measurement. A negative time means that \
+            "{puts} PUTs, one at a time; each client's receipt of each event is one measurement. A negative time means that \
              the event was in the client before the answer was in the writer."
         )],
     })
 }
 
-async fn measure(database: Database, clients: usize) -> Result<Vec<String>> {
+async fn measure(database: Database, clients: usize, puts: usize) -> Result<Vec<String>> {
     let data = Data::new(database).await?;
     let server = Server::start(&data, &[]).await?;
     let token = server.token().await?;
@@ -55,7 +57,7 @@ async fn measure(database: Database, clients: usize) -> Result<Vec<String>> {
             .await?;
     }
     let (mut after_answer, mut after_sending) = (Sample::default(), Sample::default());
-    for number in 0..PUTS + 100 {
+    for number in 0..puts + puts / 10 {
         let title = format!("change {number}.");
         let path = format!("/api/v1/episodes/{id}");
         let body = episode(&title, 1);
@@ -72,7 +74,7 @@ async fn measure(database: Database, clients: usize) -> Result<Vec<String>> {
             if !message.contains(&title) {
                 return Err(format!("another event than change {number}: {message}"));
             }
-            if number >= 100 {
+            if number >= puts / 10 {
                 after_answer.push_signed(signed(answered, at));
                 after_sending.push(at.saturating_duration_since(sent));
             }

@@ -11,6 +11,7 @@
 //! audience.rs     such clients on a thread of their own
 //! load/           thousands of clients around one epoll
 //! peers/          Callboard among its peers, in one table
+//! plot.rs         lines over logarithmic axes, as SVG
 //! figures.rs      medians, percentiles, and the table
 //! side_effects.rs delivery.rs throughput.rs connections.rs startup.rs     one program each
 //! ```
@@ -27,12 +28,14 @@ mod live;
 mod load;
 mod options;
 mod peers;
+mod plot;
 mod process;
 mod server;
 mod side_effects;
 mod startup;
 mod throughput;
 
+use std::future::Future;
 use std::process::ExitCode;
 
 use figures::Section;
@@ -57,7 +60,11 @@ Callboard among its peers, server on one core, load on another, in turns:
   idle           memory of a connection, at 5,000 and 9,000, and after they have closed
   connect        connections a second, token checked, room joined
   stalled        50 clients among 150 that do not read
+  durable        a recorded event beside a momentary one
+  reading        GET episodes/{id} beside the read of its row alone
   workers        two workers of Callboard against one
+  growth         from 100 to 9,000 clients, 10 to 100,000 rooms, 1 to 100,000 missed events: plots
+  ceiling        what the load itself can take in
   peers          every one of these, in one table
 
   all            everything
@@ -66,6 +73,8 @@ Callboard among its peers, server on one core, load on another, in turns:
   --rounds N         how often everything is measured, in turns
   --clients N,N      with how many
   --servers A,B      of raw, callboard, socketioxide, socket.io
+  --out FILE         write the Markdown there as well
+  --plots FOLDER     where the plots go, if not to docs/benchmarks
 
 PostgreSQL is measured when CALLBOARD_TEST_POSTGRES_URL names one; `cargo xtask bench` starts one where it is needed.
 CALLBOARD_BENCH_PROGRAM names another program to measure than the `callboard` beside this one.";
@@ -80,12 +89,19 @@ const ALONE: [&str; 5] = [
 ];
 
 /// Callboard among its peers.
-const PEERS: [&str; 6] = [
-    "fan-out", "latency", "idle", "connect", "stalled", "workers",
+const PEERS: [&str; 10] = [
+    "fan-out", "latency", "idle", "connect", "stalled", "durable", "reading", "workers", "growth",
+    "ceiling",
 ];
 
 fn main() -> ExitCode {
-    let (names, options) = match Options::read(std::env::args().skip(1)) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [name, rest @ ..] = arguments.as_slice()
+        && name == "read-alone"
+    {
+        return block_on(peers::read_alone(rest));
+    }
+    let (names, options) = match Options::read(arguments.into_iter()) {
         Ok((names, options)) if !names.is_empty() => (names, options),
         Ok(_) => return refuse(USAGE),
         Err(why) => return refuse(&format!("{why}\n\n{USAGE}")),
@@ -111,6 +127,10 @@ fn main() -> ExitCode {
     if !names.iter().all(known) {
         return refuse(USAGE);
     }
+    block_on(run(&alone, &peers, &options))
+}
+
+fn block_on(work: impl Future<Output = Result<()>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -118,7 +138,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("no runtime: {error}")),
     };
-    match runtime.block_on(run(&alone, &peers, &options)) {
+    match runtime.block_on(work) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => refuse(&why),
     }
@@ -131,20 +151,30 @@ fn refuse(why: &str) -> ExitCode {
 
 async fn run(alone: &[&str], peers: &[&str], options: &Options) -> Result<()> {
     let databases = Database::available();
-    println!("{}", figures::machine());
+    let mut told = figures::machine();
+    println!("{told}");
+    let mut tell = |text: String| {
+        println!("{text}");
+        told += &format!("\n{text}");
+    };
+    if !peers.is_empty() {
+        tell(peers::run(peers, options).await?.to_string());
+    }
     for name in alone {
         let section: Section = match *name {
-            "side-effects" => side_effects::run(&databases).await?,
-            "delivery" => delivery::run(&databases).await?,
-            "throughput" => throughput::run(&databases).await?,
-            "connections" => connections::run().await?,
-            "startup" => startup::run(&databases).await?,
+            "side-effects" => side_effects::run(&databases, options).await?,
+            "delivery" => delivery::run(&databases, options).await?,
+            "throughput" => throughput::run(&databases, options).await?,
+            "connections" => connections::run(options).await?,
+            "startup" => startup::run(&databases, options).await?,
             other => return Err(format!("{other}: no such program")),
         };
-        println!("{section}");
+        tell(section.to_string());
     }
-    if !peers.is_empty() {
-        println!("{}", peers::run(peers, options).await?);
+    match &options.out {
+        Some(file) => {
+            std::fs::write(file, told).map_err(|error| format!("{}: {error}", file.display()))
+        }
+        None => Ok(()),
     }
-    Ok(())
 }

@@ -1,17 +1,21 @@
 //! What the command line asks for besides the names of sections.
 
+use std::path::PathBuf;
+
 use crate::Result;
 use crate::peers::Kind;
 
-/// `--quick`, `--rounds N`, `--clients N,N`, `--servers A,B`, `--out FILE`.
+/// `--quick`, `--rounds N`, `--clients N,N`, `--servers A,B`, `--out FILE`, `--plots FOLDER`.
 pub struct Options {
     /// Only see whether everything runs.
     pub quick: bool,
     pub rounds: Option<usize>,
     pub clients: Option<Vec<usize>>,
     pub servers: Vec<Kind>,
-    /// Where the Markdown goes as well; the plots go beside it.
-    pub out: Option<String>,
+    /// Where the Markdown goes as well.
+    pub out: Option<PathBuf>,
+    /// Where the plots go, if not to docs/benchmarks.
+    pub plots: Option<PathBuf>,
 }
 
 impl Options {
@@ -24,6 +28,7 @@ impl Options {
             clients: None,
             servers: Kind::ALL.to_vec(),
             out: None,
+            plots: None,
         };
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
@@ -41,7 +46,8 @@ impl Options {
                 "--servers" => {
                     options.servers = value()?.split(',').map(kind).collect::<Result<_>>()?;
                 }
-                "--out" => options.out = Some(value()?),
+                "--out" => options.out = Some(value()?.into()),
+                "--plots" => options.plots = Some(value()?.into()),
                 other if other.starts_with('-') => return Err(format!("{other}: no such option")),
                 _ => names.push(argument),
             }

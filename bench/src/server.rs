@@ -82,6 +82,14 @@ impl Data {
         }
     }
 
+    /// The database's file.
+    pub fn sqlite_file(&self) -> Result<String> {
+        self.url
+            .strip_prefix("sqlite://")
+            .map(str::to_owned)
+            .ok_or_else(|| format!("{} is no file", self.url))
+    }
+
     pub async fn remove(self) -> Result<()> {
         if let Some(name) = &self.postgres {
             administer(format!("DROP DATABASE {name} WITH (FORCE)")).await?;

@@ -12,6 +12,7 @@ use crate::Result;
 use crate::audience::Audience;
 use crate::figures::{Sample, Section, time};
 use crate::http::Http;
+use crate::options::Options;
 use crate::server::{Data, Database, Server, episode};
 
 /// With services and clients, with services, with neither.
@@ -30,10 +31,11 @@ const OFF: [(&str, &str); 3] = [
     ("PRESENCE_TRACKING_ENABLED", "false"),
 ];
 
-pub async fn run(databases: &[Database]) -> Result<Section> {
+pub async fn run(databases: &[Database], options: &Options) -> Result<Section> {
+    let rounds = options.rounds(ROUNDS);
     let mut rows = Vec::new();
     for &database in databases {
-        measure(database, &mut rows).await?;
+        measure(database, rounds, &mut rows).await?;
     }
     Ok(Section {
         name: "side-effects",
@@ -51,12 +53,12 @@ pub async fn run(databases: &[Database]) -> Result<Section> {
         rows,
         notes: vec![format!(
             "On: activity, notifications and presence; the clients are Socket.IO over WebSocket and have joined the episode. \
-             Off: the three services switched off, no client. {ROUNDS} rounds; in each, all servers are measured."
+             Off: the three services switched off, no client. {rounds} rounds; in each, all servers are measured."
         )],
     })
 }
 
-async fn measure(database: Database, rows: &mut Vec<Vec<String>>) -> Result<()> {
+async fn measure(database: Database, rounds: usize, rows: &mut Vec<Vec<String>>) -> Result<()> {
     let mut sides = [
         Side::start(database, &[]).await?,
         Side::start(database, &[]).await?,
@@ -77,7 +79,7 @@ async fn measure(database: Database, rows: &mut Vec<Vec<String>>) -> Result<()> 
 
     let mut paced = Comparison::default();
     let mut back_to_back = Comparison::default();
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let mut samples: [Sample; SIDES] = Default::default();
         for turn in 0..PACED * SIDES {
             let side = (round + turn) % SIDES;

@@ -5,17 +5,19 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::figures::{Sample, Section, time};
 use crate::http::Http;
+use crate::options::Options;
 use crate::server::{Data, Database, Server, episode};
 
 const WRITERS: [usize; 2] = [1, 50];
 const WARM: Duration = Duration::from_secs(1);
 const LASTS: Duration = Duration::from_secs(8);
 
-pub async fn run(databases: &[Database]) -> Result<Section> {
+pub async fn run(databases: &[Database], options: &Options) -> Result<Section> {
+    let lasts = if options.quick { WARM } else { LASTS };
     let mut rows = Vec::new();
     for &database in databases {
         for writers in WRITERS {
-            rows.push(measure(database, writers).await?);
+            rows.push(measure(database, writers, lasts).await?);
         }
     }
     Ok(Section {
@@ -31,12 +33,12 @@ pub async fn run(databases: &[Database]) -> Result<Section> {
         rows,
         notes: vec![format!(
             "Each writer changes an episode of its own as fast as it is answered, for {} s; every service is on.",
-            LASTS.as_secs()
+            lasts.as_secs()
         )],
     })
 }
 
-async fn measure(database: Database, writers: usize) -> Result<Vec<String>> {
+async fn measure(database: Database, writers: usize, lasts: Duration) -> Result<Vec<String>> {
     let data = Data::new(database).await?;
     let server = Server::start(&data, &[]).await?;
     let token = server.token().await?;
@@ -47,7 +49,7 @@ async fn measure(database: Database, writers: usize) -> Result<Vec<String>> {
         connections.push((number, http, id));
     }
     let from = Instant::now() + WARM;
-    let until = from + LASTS;
+    let until = from + lasts;
     let tasks: Vec<_> = connections
         .into_iter()
         .map(|(number, http, id)| tokio::spawn(write(number, http, id, from, until)))
@@ -62,7 +64,7 @@ async fn measure(database: Database, writers: usize) -> Result<Vec<String>> {
         database.name().to_owned(),
         writers.to_string(),
         all.len().to_string(),
-        format!("{:.0}", all.len() as f64 / LASTS.as_secs_f64()),
+        format!("{:.0}", all.len() as f64 / lasts.as_secs_f64()),
         format!("{}, {}", time(all.median()?), time(all.percentile(0.99)?)),
     ])
 }

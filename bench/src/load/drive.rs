@@ -16,10 +16,10 @@ pub struct Run {
 
 impl Load {
     /// Publishes `total` messages to `receivers` clients, with `window` of them under way: a publisher goes on when its
-    /// request is answered and its message is everywhere.
+    /// request is answered and its message is everywhere. The requests are taken in turn.
     pub fn window(
         &mut self,
-        request: &Request,
+        requests: &[Request],
         receivers: usize,
         window: usize,
         total: usize,
@@ -31,15 +31,18 @@ impl Load {
         loop {
             let mut idle = true;
             for publisher in 0..window {
-                if self.publishers[publisher].waits || !self.book.is_clear(publisher) {
+                if self.publishers[publisher].waits
+                    || receivers > 0 && !self.book.is_clear(publisher)
+                {
                     idle = false;
                 } else if left > 0 {
+                    let request = &requests[left % requests.len()];
                     self.publish(publisher, request, receivers, Instant::now())?;
                     left -= 1;
                     idle = false;
                 }
             }
-            if idle {
+            if idle && self.book.is_all_clear() {
                 return begun.run(self);
             }
             self.turn(Some(Duration::from_millis(100)))?;
@@ -109,7 +112,7 @@ impl Load {
         Ok(())
     }
 
-    /// A message goes out; it is known by its number from here on. One for nobody needs none.
+    /// A message goes out; it is known by its number from here on. One for nobody is not kept in the book.
     pub fn publish(
         &mut self,
         publisher: usize,
@@ -118,10 +121,19 @@ impl Load {
         since: Instant,
     ) -> Result<()> {
         let mark = match receivers {
-            0 => Mark::FIRST,
+            0 => self.for_nobody(),
             _ => self.book.publish(publisher, receivers as u32, since),
         };
         self.publishers[publisher].send(request, mark)
+    }
+
+    /// A mark that differs from the last one, so that a change is one.
+    fn for_nobody(&mut self) -> Mark {
+        self.unheard += 1;
+        Mark {
+            publisher: 0,
+            number: self.unheard,
+        }
     }
 
     /// Every request is answered, every message everywhere.

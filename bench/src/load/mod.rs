@@ -58,6 +58,8 @@ pub struct Load {
     /// Clients that are ready; counted, because it is asked for at every turn.
     ready: usize,
     source: u8,
+    /// Requests that were for nobody.
+    unheard: u32,
 }
 
 impl Load {
@@ -74,6 +76,7 @@ impl Load {
             book: Book::new(),
             ready: 0,
             source: 1,
+            unheard: 0,
         })
     }
 

@@ -82,8 +82,8 @@ async fn turn(
     let failed = |why: String| format!("{}, {clients} clients: {why}", kind.title());
     load.connect(field.joined_many(clients), AT_ONCE)
         .map_err(failed)?;
-    let event = peer.event(field, DATA)?;
-    let to_nobody = peer.to_nobody(field, DATA)?;
+    let event = [peer.event(field, DATA)?];
+    let to_nobody = [peer.to_nobody(field, DATA)?];
     load.window(&event, clients, 8, MESSAGES).map_err(failed)?;
     if load.book.length != field.wire {
         return Err(format!(

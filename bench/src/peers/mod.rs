@@ -6,10 +6,14 @@
 //! fan_out.rs    …   a section each
 //! ```
 
+mod ceiling;
 mod connect;
+mod durable;
 mod fan_out;
+mod growth;
 mod idle;
 mod latency;
+mod reading;
 mod stalled;
 mod table;
 mod workers;
@@ -28,7 +32,8 @@ use crate::options::Options;
 use crate::process::{self, Cores, On};
 use crate::server::{self, Data, Database, Server};
 
-pub use table::Table;
+pub use reading::alone as read_alone;
+pub use table::{Table, short};
 
 const SECRET: &str = "a secret of the benchmarks, which all servers know";
 /// Bytes of `data` in an event.
@@ -43,6 +48,8 @@ pub enum Kind {
     Callboard,
     Oxide,
     Node,
+    /// No peer: what the load itself is measured with.
+    Blaster,
 }
 
 impl Kind {
@@ -54,6 +61,7 @@ impl Kind {
             Kind::Callboard => "Callboard",
             Kind::Oxide => "socketioxide",
             Kind::Node => "socket.io",
+            Kind::Blaster => "blaster",
         }
     }
 
@@ -64,6 +72,7 @@ impl Kind {
             Kind::Callboard => "callboard",
             Kind::Oxide => "socketioxide",
             Kind::Node => "socket.io",
+            Kind::Blaster => "blaster",
         }
     }
 }
@@ -107,9 +116,14 @@ impl Field {
         let peer = Peer::start(self, Kind::Callboard, On::Server).await?;
         let mut load = peer.load(self)?;
         load.connect([self.joined()], 1)?;
-        load.window(&peer.event(self, DATA)?, 1, 1, 1)?;
+        load.window(&[peer.event(self, DATA)?], 1, 1, 1)?;
         peer.end().await?;
         Ok(load.book.length)
+    }
+
+    /// The id of the episode whose room it is.
+    pub fn episode(&self) -> &str {
+        self.room.trim_start_matches("episode:")
     }
 
     /// A client that joins the room.
@@ -211,6 +225,11 @@ impl Peer {
         self.request(field, &field.room, "all", data)
     }
 
+    /// The same to another room.
+    pub fn event_to(&self, field: &Field, room: &str, data: usize) -> Result<Request> {
+        self.request(field, room, "all", data)
+    }
+
     /// The same to a room in which nobody is.
     pub fn to_nobody(&self, field: &Field, data: usize) -> Result<Request> {
         self.request(field, &field.empty, "empty", data)
@@ -231,7 +250,7 @@ impl Peer {
                 format!("/publish/{bare}"),
                 filled("", payload.saturating_sub(MARK)) + &Mark::FIRST.text(),
             ),
-            Kind::Oxide | Kind::Node => (
+            Kind::Oxide | Kind::Node | Kind::Blaster => (
                 format!("/publish/{room}"),
                 object(payload.saturating_sub(AROUND))?,
             ),
@@ -247,10 +266,7 @@ impl Peer {
 
     /// Changes the episode, which is recorded and reaches all of `/episodes`: Callboard's alone.
     pub fn recorded(&self, field: &Field) -> Result<Request> {
-        let path = format!(
-            "/api/v1/episodes/{}",
-            field.room.trim_start_matches("episode:")
-        );
+        let path = format!("/api/v1/episodes/{}", field.episode());
         let body = server::episode(&Mark::FIRST.text(), 1);
         let host = self.address.to_string();
         Ok(Request::new("PUT", &path, &host, &field.token, &body))
@@ -272,6 +288,11 @@ impl Peer {
             }
         }
     }
+}
+
+/// The text after `start`, up to the next quote.
+fn between<'a>(text: &'a str, start: &str) -> Option<&'a str> {
+    text.split_once(start)?.1.split('"').next()
 }
 
 /// A JSON object of so many bytes, with a mark in it.
@@ -312,6 +333,7 @@ fn program(kind: Kind) -> Result<(PathBuf, Vec<PathBuf>)> {
     match kind {
         Kind::Callboard => Ok((server::program()?, Vec::new())),
         Kind::Floor => Ok((built("floor")?, Vec::new())),
+        Kind::Blaster => Ok((built("blaster")?, Vec::new())),
         Kind::Oxide => Ok((built("oxide")?, Vec::new())),
         Kind::Node => {
             let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("peers/node/server.mjs");
@@ -357,6 +379,10 @@ pub async fn run(names: &[&str], options: &Options) -> Result<Table> {
             "idle" => idle::run(&field, options, limit, &mut table).await?,
             "connect" => connect::run(&field, options, limit, &mut table).await?,
             "stalled" => stalled::run(&field, options, &mut table).await?,
+            "ceiling" => ceiling::run(&field, options, limit, &mut table).await?,
+            "durable" => durable::run(&field, options, limit, &mut table).await?,
+            "reading" => reading::run(&field, options, &mut table).await?,
+            "growth" => growth::run(&field, options, limit, &mut table).await?,
             "workers" => workers::run(&field, options, limit, &mut table).await?,
             other => return Err(format!("{other}: no such section")),
         }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::table::{Row, Table};
-use super::{Field, Kind, Peer};
+use super::{Field, Kind, Peer, between};
 use crate::Result;
 use crate::figures::Sample;
 use crate::load::{Load, Speech, Wish};
@@ -209,10 +209,6 @@ async fn recovery(field: &Field, options: &Options) -> Result<String> {
     Ok(format!(
         "Callboard closed all {slow} with `slow_consumer`; when they came back, each was the socket it had been and got the {MISSED} recorded events that it had missed, once and in order."
     ))
-}
-
-fn between<'a>(text: &'a str, start: &str) -> Option<&'a str> {
-    text.split_once(start)?.1.split('"').next()
 }
 
 /// Looks at the memory once a second, from a thread that steps back for the load's.

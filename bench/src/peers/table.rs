@@ -17,6 +17,7 @@ pub struct Row {
     /// Words in place of figures.
     words: BTreeMap<Kind, String>,
     ratio_to: Option<Kind>,
+    ratios: Vec<f64>,
 }
 
 impl Row {
@@ -37,6 +38,12 @@ impl Row {
     /// Give the ratio of Callboard to this one.
     pub fn against(mut self, kind: Kind) -> Self {
         self.ratio_to = Some(kind);
+        self
+    }
+
+    /// Ratios of another kind, by round.
+    pub fn ratios(mut self, ratios: Vec<f64>) -> Self {
+        self.ratios = ratios;
         self
     }
 
@@ -65,6 +72,9 @@ impl Row {
 
     /// The ratio within each round, because the rounds differ more than the servers in one of them.
     fn ratio(&self) -> String {
+        if !self.ratios.is_empty() {
+            return spread(&self.ratios);
+        }
         let Some(base) = self.ratio_to else {
             return String::new();
         };
@@ -186,9 +196,18 @@ pub fn median(sorted: &[f64]) -> f64 {
 pub fn short(figure: f64) -> String {
     let size = figure.abs();
     if size >= 1_000.0 {
-        let digits = format!("{figure:.0}");
-        let split = digits.len() - 3;
-        format!("{},{}", &digits[..split], &digits[split..])
+        let digits = format!("{size:.0}");
+        let groups: Vec<&str> = digits
+            .as_bytes()
+            .rchunks(3)
+            .rev()
+            .filter_map(|group| std::str::from_utf8(group).ok())
+            .collect();
+        format!(
+            "{}{}",
+            if figure < 0.0 { "-" } else { "" },
+            groups.join(",")
+        )
     } else if size >= 100.0 {
         format!("{figure:.0}")
     } else if size >= 10.0 {
@@ -213,5 +232,6 @@ mod tests {
         assert_eq!(row.ratio(), "1.10 (1.00–1.20)");
         assert_eq!(row.cell(Kind::Node, false), "not measured");
         assert_eq!(short(26_000.4), "26,000");
+        assert_eq!(short(-1_000_026.0), "-1,000,026");
     }
 }

@@ -39,7 +39,7 @@ pub async fn run(field: &Field, options: &Options, limit: usize, table: &mut Tab
                 let peer = Peer::start(field, Kind::Callboard, *on).await?;
                 let mut load = peer.load(field)?;
                 load.connect(field.joined_many(clients), 64)?;
-                let event = peer.event(field, DATA)?;
+                let event = [peer.event(field, DATA)?];
                 let messages = (options.scaled(DELIVERIES) / clients).max(WINDOW);
                 load.window(&event, clients, WINDOW, messages / 4)?;
                 let clock = peer.clock()?;
