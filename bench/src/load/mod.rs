@@ -58,6 +58,8 @@ pub struct Load {
     /// Clients that are ready; counted, because it is asked for at every turn.
     ready: usize,
     source: u8,
+    /// Readings for clients that are on their way in.
+    steps: u64,
     /// Requests that were for nobody.
     unheard: u32,
 }
@@ -76,6 +78,7 @@ impl Load {
             book: Book::new(),
             ready: 0,
             source: 1,
+            steps: 0,
             unheard: 0,
         })
     }
@@ -119,7 +122,7 @@ impl Load {
     ) -> Result<Duration> {
         let begun = Instant::now();
         let mut wishes = wishes.into_iter().peekable();
-        let mut last = (self.ready, Instant::now());
+        let mut last = (self.steps, Instant::now());
         loop {
             while self.clients.len() < self.ready + at_once
                 && let Some(wish) = wishes.next()
@@ -130,11 +133,11 @@ impl Load {
                 return Ok(begun.elapsed());
             }
             self.turn(Some(Duration::from_millis(100)))?;
-            if self.ready != last.0 {
-                last = (self.ready, Instant::now());
+            if self.steps != last.0 {
+                last = (self.steps, Instant::now());
             } else if last.1.elapsed() > PATIENCE {
                 return Err(format!(
-                    "{} of {} clients came in, then none for {} s",
+                    "{} of {} clients came in, then nothing came for {} s",
                     self.ready,
                     self.clients.len(),
                     PATIENCE.as_secs()
@@ -250,6 +253,7 @@ impl Load {
             book,
             speech,
             ready,
+            steps,
             ..
         } = self;
         let client = &mut clients[index];
@@ -276,6 +280,7 @@ impl Load {
                 continue;
             }
             let was_ready = client.stage == Stage::Ready;
+            *steps += u64::from(!was_ready);
             if client.partial.is_empty() {
                 let rest = client.take(&buffer[..read], index, speech, book)?;
                 if !rest.is_empty() {
