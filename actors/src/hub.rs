@@ -17,6 +17,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context as Task, Poll};
 use std::thread::ThreadId;
 
@@ -28,7 +29,7 @@ use crate::broadcaster::{Token, WINDOW};
 use crate::model::envelope::Delivery;
 use crate::runtime::{Context, Ledger, Mailbox, Restart, Spec, supervise_here};
 use crate::session::Reason;
-use crate::subscriber::Subscriber;
+use crate::subscriber::{Key, Subscriber};
 
 /// Members in one turn.
 const MEMBERS: usize = 64;
@@ -74,6 +75,8 @@ pub struct Hubs(Arc<Table>);
 struct Table {
     ledger: Ledger,
     hubs: Mutex<HashMap<ThreadId, Mailbox<Hub>>>,
+    /// Subscriptions that there ever were.
+    keys: AtomicU64,
 }
 
 // Messages
@@ -111,7 +114,13 @@ impl Hubs {
         Hubs(Arc::new(Table {
             ledger: ledger.clone(),
             hubs: Mutex::default(),
+            keys: AtomicU64::new(0),
         }))
+    }
+
+    /// Of a new subscription; no other of this server has had it.
+    pub(crate) fn next_key(&self) -> Key {
+        Key(self.0.keys.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The hub of the current thread, made when it is asked for first.

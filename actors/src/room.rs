@@ -15,14 +15,13 @@ use std::task::{Context as Task, Poll};
 
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Handler, Message, Supervised};
-use uuid::Uuid;
 
 use crate::broadcaster::Token;
 use crate::hub::{self, Event, Hub, Members};
 use crate::model::envelope::Delivery;
 use crate::runtime::{Context, Mailbox};
 use crate::session::Reason;
-use crate::subscriber::Subscriber;
+use crate::subscriber::{Key, Subscriber};
 
 // State
 
@@ -30,8 +29,8 @@ use crate::subscriber::Subscriber;
 pub struct Room {
     /// One for each hub that ever had members; there are as many as threads.
     groups: Vec<Group>,
-    /// Where a member is: its group, and its place in that.
-    places: HashMap<Uuid, (usize, usize)>,
+    /// Where a member is.
+    places: HashMap<Key, Place>,
     /// What is being handed on; still here after a panic.
     waiting: Vec<Waiting>,
 }
@@ -40,6 +39,14 @@ struct Group {
     hub: Mailbox<Hub>,
     /// Copied when it changes while a hub hands something out, so at most once for each event.
     members: Members,
+}
+
+/// Small: there is one for each member.
+#[derive(Clone, Copy)]
+struct Place {
+    group: u32,
+    /// In its list.
+    index: u32,
 }
 
 struct Waiting {
@@ -60,7 +67,7 @@ pub struct Join {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Leave {
-    pub key: Uuid,
+    pub key: Key,
     pub token: Token,
 }
 
@@ -150,27 +157,38 @@ impl Room {
             .groups
             .iter()
             .position(|group| group.hub == *subscriber.hub());
-        let index = known.unwrap_or_else(|| {
+        let group = known.unwrap_or_else(|| {
             self.groups.push(Group {
                 hub: subscriber.hub().clone(),
                 members: Members::default(),
             });
             self.groups.len() - 1
         });
-        let members = Arc::make_mut(&mut self.groups[index].members);
-        self.places.insert(subscriber.key, (index, members.len()));
+        let members = Arc::make_mut(&mut self.groups[group].members);
+        let place = Place {
+            group: group as u32,
+            index: members.len() as u32, // there are not so many sockets
+        };
+        self.places.insert(subscriber.key, place);
         members.push(subscriber);
     }
 
-    fn leave(&mut self, key: Uuid) {
+    fn leave(&mut self, key: Key) {
         self.hand_on();
-        let Some((index, place)) = self.places.remove(&key) else {
+        let Some(place) = self.places.remove(&key) else {
             return;
         };
-        let members = Arc::make_mut(&mut self.groups[index].members);
-        members.swap_remove(place);
-        if let Some(moved) = members.get(place) {
-            self.places.insert(moved.key, (index, place));
+        let members = Arc::make_mut(&mut self.groups[place.group as usize].members);
+        members.swap_remove(place.index as usize);
+        if let Some(moved) = members.get(place.index as usize) {
+            self.places.insert(moved.key, place);
+        }
+        // What a herd took is given back when it has left.
+        if members.len() < members.capacity() / 4 {
+            members.shrink_to(2 * members.len());
+        }
+        if self.places.len() < self.places.capacity() / 4 {
+            self.places.shrink_to(2 * self.places.len());
         }
     }
 

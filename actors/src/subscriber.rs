@@ -8,9 +8,8 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use uuid::Uuid;
 
-use crate::hub::Hub;
+use crate::hub::{Hub, Hubs};
 use crate::model::envelope::{Delivery, Envelope, Form};
 use crate::model::record::Seq;
 use crate::runtime::Mailbox;
@@ -18,11 +17,14 @@ use crate::session::Reason;
 use crate::session::outbox::{Load, Outbox};
 use crate::wire::Frame;
 
+/// A subscription's own: a resumed socket has its old `sid` and a new subscription, and the end of
+/// the old one must not touch the new. Small, since every room keeps it of every member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key(pub(crate) u64);
+
 /// One socket's subscription to its rooms.
 pub struct Subscriber {
-    /// This subscription's own key: a resumed socket has its old `sid` and a new subscription, and
-    /// the end of the old one must not touch the new.
-    pub key: Uuid,
+    pub key: Key,
     /// The socket's `sid`.
     pub sid: Arc<str>,
     pub form: Form,
@@ -50,12 +52,13 @@ struct Held {
 
 impl Subscriber {
     /// Begins held: nothing goes out before [`Subscriber::release`].
-    pub fn held(sid: Arc<str>, form: Form, outbox: Outbox, hub: Mailbox<Hub>) -> Arc<Subscriber> {
+    /// On the current thread, which is the one that writes to the socket.
+    pub fn held(sid: Arc<str>, form: Form, outbox: Outbox, hubs: &Hubs) -> Arc<Subscriber> {
         Arc::new(Subscriber {
-            key: Uuid::now_v7(),
+            key: hubs.next_key(),
             sid,
             form,
-            hub,
+            hub: hubs.here(),
             outbox,
             gate: Mutex::new(Gate {
                 last_tick: 0,
@@ -124,5 +127,74 @@ impl Subscriber {
             .map(|(_, frame)| frame);
         self.outbox
             .push_all(std::iter::once(last.frame(self.form)).chain(new))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::envelope::Delivery;
+    use crate::runtime::{Clock, Ledger};
+    use crate::testing::{Client, delivery, noon, on_actix};
+
+    fn client(limit: usize) -> Client {
+        let hubs = Hubs::new(&Ledger::new(Clock::manual(noon())));
+        Client::bounded(&hubs, limit)
+    }
+
+    fn batch(ticks: impl IntoIterator<Item = u64>) -> Vec<Delivery> {
+        ticks.into_iter().map(delivery).collect()
+    }
+
+    #[test]
+    fn what_comes_while_it_is_held_waits_behind_what_was_missed_and_is_had_once() {
+        on_actix(async {
+            let client = client(1 << 20);
+            client.subscriber.deliver(&batch(1..=5)).unwrap();
+            client.subscriber.deliver(&batch(4..=6)).unwrap();
+            assert!(client.ticks().is_empty());
+            client.release(3);
+            client.subscriber.deliver(&batch([6, 7])).unwrap();
+            assert_eq!(client.ticks(), [4, 5, 6, 7]);
+            assert_eq!(client.names()[0], "ready");
+        });
+    }
+
+    #[test]
+    fn what_is_held_is_bounded_in_bytes_and_fits_the_outbox() {
+        on_actix(async {
+            let limit = 10_000;
+            let client = client(limit);
+            let len = delivery(1).envelope.frame(Form::Plain).wire_len();
+            let most = (limit / 4 * 3 / len) as u64;
+            client.subscriber.deliver(&batch(1..=most)).unwrap();
+            client.release(0);
+            assert_eq!(client.ticks().len() as u64, most);
+
+            let client = self::client(limit);
+            let result = client.subscriber.deliver(&batch(1..=most + 1));
+            assert_eq!(result, Err(Reason::SlowConsumer));
+            assert_eq!(
+                client.subscriber.outbox().closed(),
+                Some(Reason::SlowConsumer)
+            );
+        });
+    }
+
+    #[test]
+    fn an_event_spares_the_socket_that_caused_it_and_a_closed_line_says_so() {
+        on_actix(async {
+            let client = client(1 << 20);
+            client.release(0);
+            let own = Delivery {
+                except: Some(client.subscriber.sid.clone()),
+                ..delivery(1)
+            };
+            client.subscriber.deliver(&[own, delivery(2)]).unwrap();
+            assert_eq!(client.ticks(), [2]);
+            client.subscriber.outbox().close(Reason::Forced);
+            let result = client.subscriber.deliver(&batch([3]));
+            assert_eq!(result, Err(Reason::Forced));
+        });
     }
 }

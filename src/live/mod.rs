@@ -166,8 +166,8 @@ impl Live {
             return;
         };
         let outbox = socket.connection.outbox().clone();
-        let hub = self.parts.hubs.here();
-        let subscriber = Subscriber::held(socket.sid.clone(), state.form, outbox, hub);
+        let hubs = &self.parts.hubs;
+        let subscriber = Subscriber::held(socket.sid.clone(), state.form, outbox, hubs);
         let _ = state.subscriber.set(subscriber.clone()); // a socket begins once
         let entered = match self.arrive(&socket, &state, &subscriber).await {
             Ok(entered) => entered,

@@ -63,6 +63,9 @@ impl Live {
             self.replay(subscriber, &channels, &mut at, entered).await?;
         }
         let ready = self.ready(socket, state, at);
+        // There is room then for what was held.
+        let outbox = subscriber.outbox();
+        outbox.drained_to(outbox.limit() / 8).await?;
         subscriber.release(at, &ready)
     }
 

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use actix::Message;
-use uuid::Uuid;
 
 use crate::model::envelope::Ephemeral;
 use crate::model::event::Kind;
 use crate::model::record::{Entry, Seq};
 use crate::model::room::Channel;
 use crate::runtime::Teller;
-use crate::subscriber::Subscriber;
+use crate::subscriber::{Key, Subscriber};
 
 /// This entry was committed. May come late, twice or not at all.
 #[derive(Clone, Message)]
@@ -35,7 +34,7 @@ pub struct Enter {
 #[derive(Message)]
 #[rtype(result = "Seq")]
 pub struct Leave {
-    pub key: Uuid,
+    pub key: Key,
     pub channels: Vec<Channel>,
 }
 
@@ -43,7 +42,7 @@ pub struct Leave {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Depart {
-    pub key: Uuid,
+    pub key: Key,
 }
 
 /// Rooms in use and how many subscriptions each has.

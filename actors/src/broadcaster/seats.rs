@@ -3,15 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::WINDOW;
 use super::window::Window;
 use crate::model::room::Channel;
 use crate::room::{self, Room};
 use crate::runtime::{Ledger, Mailbox, Restart, Spec, supervise_here};
 use crate::session::Reason;
-use crate::subscriber::Subscriber;
+use crate::subscriber::{Key, Subscriber};
 
 /// The table of rooms and members. It is the Broadcaster's alone, so a room that is let go of and
 /// one that is entered cannot miss each other.
@@ -21,7 +19,7 @@ pub struct Seats {
     window: Arc<Window>,
     rooms: HashMap<Arc<Channel>, Seat>,
     next_number: u64,
-    members: HashMap<Uuid, Member>,
+    members: HashMap<Key, Member>,
 }
 
 /// A room in use.
@@ -129,7 +127,7 @@ impl Seats {
         }
     }
 
-    pub fn leave(&mut self, key: Uuid, channels: &[Channel]) {
+    pub fn leave(&mut self, key: Key, channels: &[Channel]) {
         let Some(member) = self.members.get_mut(&key) else {
             return;
         };
@@ -153,10 +151,14 @@ impl Seats {
         }
         if member.channels.is_empty() {
             self.members.remove(&key);
+            // What a herd took is given back when it has left.
+            if self.members.len() < self.members.capacity() / 4 {
+                self.members.shrink_to(2 * self.members.len());
+            }
         }
     }
 
-    pub fn depart(&mut self, key: Uuid) {
+    pub fn depart(&mut self, key: Key) {
         if let Some(member) = self.members.get(&key) {
             // From the end, where `leave` looks first.
             let channels = member.channels.iter().rev();

@@ -101,6 +101,7 @@ fn members_come_and_go_in_any_order_and_none_is_left_behind() {
         }
         assert!(world.room.places.is_empty());
         assert!(world.room.groups[0].members.is_empty());
+        assert!(world.room.places.capacity() < 16 && world.room.groups[0].members.capacity() < 16);
     });
 }
 

@@ -331,6 +331,9 @@ fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
     use super::*;
     use futures_util::task::noop_waker_ref;
 
@@ -364,6 +367,75 @@ mod tests {
             drain(&outbox, 1000).1,
             Poll::Ready(Drained::Closed(Reason::SlowConsumer))
         ));
+    }
+
+    #[test]
+    fn one_frame_above_the_bound_closes_nobody_and_a_second_one_does() {
+        let outbox = Outbox::new(100);
+        let (small, large) = (Frame::text("x".repeat(40)), Frame::text("x".repeat(1000)));
+        outbox.push(small.clone()).unwrap();
+        outbox.push(large.clone()).unwrap();
+        outbox.push(small.clone()).unwrap();
+        assert!(outbox.is_crowded());
+        // One has left, another may come.
+        assert_eq!(drain(&outbox, 1100).0.len(), 3);
+        assert_eq!(outbox.queued_bytes(), 0);
+        outbox.push(large.clone()).unwrap();
+        assert_eq!(outbox.push(large), Err(Reason::SlowConsumer));
+        let outbox = Outbox::new(100);
+        let large = Frame::text("x".repeat(1000));
+        outbox.push(large).unwrap();
+        outbox.push(small.clone()).unwrap();
+        outbox.push(small.clone()).unwrap();
+        assert_eq!(
+            outbox.push(small),
+            Err(Reason::SlowConsumer),
+            "the bound holds besides"
+        );
+    }
+
+    #[test]
+    fn a_transport_is_woken_once_for_many_frames_and_not_while_it_is_stuck() {
+        let outbox = Outbox::new(1000);
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut into = VecDeque::new();
+        assert!(outbox.poll_drain(&mut cx, &mut into, 1000).is_pending());
+        outbox.push(Frame::text("41")).unwrap();
+        outbox.push(Frame::text("42")).unwrap();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        let found = outbox.poll_drain(&mut cx, &mut into, 1000);
+        assert!(matches!(found, Poll::Ready(Drained::Frames { all: true })));
+        // All: it need not look again to be woken.
+        outbox.push(Frame::text("43")).unwrap();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
+        assert!(outbox.poll_draining(&mut cx).is_pending());
+        outbox.push(Frame::text("44")).unwrap();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 2, "it is stuck");
+        outbox.close(Reason::Forced);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 3, "the end it must know");
+    }
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn what_is_empty_holds_no_memory() {
+        let outbox = Outbox::new(1000);
+        for most in [1000, 4] {
+            (0..8).for_each(|_| outbox.push(Frame::text("4x")).unwrap());
+            while outbox.queued_bytes() > 0 {
+                let _ = drain(&outbox, most);
+            }
+            assert_eq!(outbox.0.state.lock().frames.capacity(), 0);
+        }
     }
 
     #[test]

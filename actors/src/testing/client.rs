@@ -46,7 +46,7 @@ impl Client {
         let sid = Uuid::now_v7().to_string();
         let outbox = Outbox::new(limit);
         Client {
-            subscriber: Subscriber::held(sid.into(), Form::Plain, outbox, hubs.here()),
+            subscriber: Subscriber::held(sid.into(), Form::Plain, outbox, hubs),
             had: Mutex::default(),
         }
     }
