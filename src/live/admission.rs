@@ -152,7 +152,9 @@ impl Live {
         if sealed.user_id != identity.user.id || sealed.namespace != Some(namespace) {
             return Ok(None);
         }
-        if !self.parts.record.span().await?.reaches(offset) {
+        let span = self.parts.record.span().await?;
+        self.pages.saw(span.last);
+        if !span.reaches(offset) {
             return Ok(None);
         }
         // Who was forced off is known here before it knows it; on disk it stands a moment later.
@@ -207,6 +209,7 @@ impl Live {
         let since = match since {
             Some(seq) => {
                 let span = self.parts.record.span().await.map_err(unavailable)?;
+                self.pages.saw(span.last);
                 span.reaches(seq).then_some(seq)
             }
             None => None,

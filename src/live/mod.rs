@@ -3,6 +3,7 @@
 //! ```text
 //! admission.rs  origin, capacity, token, namespaces; whether a socket can be resumed
 //! resume.rs     after the door: rooms, what was missed, `ready`
+//! pages.rs      what was missed, read once for all who resume
 //! commands.rs   what a client may ask of its socket
 //! errands.rs    what the registries and the Broadcaster are told of it
 //! state.rs      what is kept with a socket
@@ -12,6 +13,7 @@
 mod admission;
 mod commands;
 mod errands;
+mod pages;
 mod pid;
 mod resume;
 mod state;
@@ -45,6 +47,7 @@ pub use pid::Sealer;
 
 use crate::config::Cors;
 use crate::store::{Store, episodes};
+use pages::Pages;
 use state::State;
 
 /// What `live` needs of the rest.
@@ -105,6 +108,7 @@ pub struct Inner {
     parts: Parts,
     settings: Settings,
     sealer: Sealer,
+    pages: Pages,
     /// Connections that have a place.
     open: Arc<AtomicUsize>,
     draining: AtomicBool,
@@ -122,6 +126,7 @@ impl std::ops::Deref for Live {
 impl Live {
     pub fn new(parts: Parts, settings: Settings, sealer: Sealer) -> Live {
         Live(Arc::new(Inner {
+            pages: Pages::new(parts.record.clone()),
             parts,
             settings,
             sealer,

@@ -12,14 +12,13 @@ use callboard_actors::model::record::Seq;
 use callboard_actors::model::room::Channel;
 use callboard_actors::session::{Reason, Socket};
 use callboard_actors::subscriber::Subscriber;
+use callboard_actors::wire::Frame;
 use serde_json::json;
 use serde_json::value::to_raw_value;
 
 use super::Live;
+use super::pages::{PAGE, Page, Reader};
 use super::state::State;
-
-/// Entries read at once.
-const PAGE: usize = 500;
 
 impl Live {
     /// Brings the socket from where it says it is to the present. `entered`: it is in its rooms already, from there on.
@@ -33,13 +32,20 @@ impl Live {
     ) -> Result<(), Reason> {
         let channels = state.channels();
 
-        // Far behind: page by page, with nothing held meanwhile and as fast as the client reads.
+        // First to the end of the Record as it was when it came, with nothing held meanwhile and as fast as the client
+        // reads. Who needs long for that does it again, until little is left.
+        let reader = self.pages.reader();
         let mut at = state.since;
-        if let Some(since) = &mut at {
+        if let Some(at) = &mut at {
             loop {
-                let read = self.replay(subscriber, &channels, since, Seq::MAX).await?;
-                if read < PAGE {
+                let behind = self.pages.head().saturating_sub(*at);
+                self.replay(&reader, subscriber, &channels, at, self.pages.head())
+                    .await?;
+                if behind <= PAGE {
                     break;
+                }
+                if let Ok(span) = self.parts.record.span().await {
+                    self.pages.saw(span.last);
                 }
             }
         }
@@ -59,9 +65,9 @@ impl Live {
         };
         // The rest, up to where the rooms took over; what comes later is held.
         let mut at = at.unwrap_or(entered);
-        while at < entered {
-            self.replay(subscriber, &channels, &mut at, entered).await?;
-        }
+        self.replay(&reader, subscriber, &channels, &mut at, entered)
+            .await?;
+        drop(reader);
         let ready = self.ready(socket, state, at);
         // There is room then for what was held.
         let outbox = subscriber.outbox();
@@ -69,46 +75,57 @@ impl Live {
         subscriber.release(at, &ready)
     }
 
-    /// Sends what the channels carried on one page after `at` and moves `at`; gives how many
-    /// entries the page had.
+    /// Sends what the channels carried after `at` and up to `upto`, and moves `at` there.
     async fn replay(
         &self,
+        reader: &Reader<'_>,
         subscriber: &Subscriber,
         channels: &[Channel],
         at: &mut Seq,
         upto: Seq,
-    ) -> Result<usize, Reason> {
+    ) -> Result<(), Reason> {
+        while *at < upto {
+            let page = self.page(reader, subscriber, *at, upto).await?;
+            let before = *at;
+            let mut run = Run::new(subscriber);
+            for item in page.after(*at).iter().take_while(|it| it.seq() <= upto) {
+                // Retention may have taken what lies between: the client must start afresh.
+                if item.seq() != *at + 1 {
+                    return Err(Reason::ServerRestart);
+                }
+                *at = item.seq();
+                if item.is_for(channels) {
+                    run.send(item.frame(subscriber.form)).await?;
+                }
+            }
+            run.flush().await?;
+            if *at == before {
+                return Err(Reason::ServerRestart);
+            }
+        }
+        Ok(())
+    }
+
+    /// The page with what comes after `at`, once the client has taken most of what it was sent before.
+    async fn page(
+        &self,
+        reader: &Reader<'_>,
+        subscriber: &Subscriber,
+        at: Seq,
+        upto: Seq,
+    ) -> Result<Page, Reason> {
         let outbox = subscriber.outbox();
         outbox.drained_to(outbox.limit() / 8).await?;
-        let entries = loop {
-            match self.parts.record.after(*at, PAGE).await {
-                Ok(entries) => break entries,
+        loop {
+            match reader.page(at, upto).await {
+                Ok(page) => return Ok(page),
                 Err(error) => {
                     tracing::warn!(%error, "what a socket missed cannot be read; trying again");
                     self.parts.clock.sleep(RETRY).await;
                     outbox.closed().map_or(Ok(()), Err)?;
                 }
             }
-        };
-        for entry in entries.iter().take_while(|entry| entry.seq <= upto) {
-            // Retention may have taken what lies between: the client must start afresh.
-            if entry.seq != *at + 1 {
-                return Err(Reason::ServerRestart);
-            }
-            *at = entry.seq;
-            if entry
-                .audience
-                .iter()
-                .any(|channel| channels.contains(channel))
-            {
-                outbox.drained_to(outbox.limit() / 2).await?;
-                subscriber.send(&Envelope::recorded(entry))?;
-            }
         }
-        if entries.is_empty() && *at < upto && upto != Seq::MAX {
-            return Err(Reason::ServerRestart);
-        }
-        Ok(entries.len())
     }
 
     fn ready(&self, socket: &Socket, state: &State, offset: Seq) -> Envelope {
@@ -131,6 +148,42 @@ impl Live {
         // Strings and numbers: this cannot fail.
         let data = to_raw_value(&data).unwrap_or_default();
         Envelope::with_offset(Kind::Ready.name(), self.parts.clock.now(), &data, offset)
+    }
+}
+
+/// Frames that are queued together, as many as there is room for.
+struct Run<'a> {
+    subscriber: &'a Subscriber,
+    frames: Vec<Frame>,
+    bytes: usize,
+}
+
+impl Run<'_> {
+    fn new(subscriber: &Subscriber) -> Run<'_> {
+        Run {
+            subscriber,
+            frames: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    async fn send(&mut self, frame: Frame) -> Result<(), Reason> {
+        let most = self.subscriber.outbox().limit() / 4;
+        if self.bytes + frame.wire_len() > most {
+            self.flush().await?;
+        }
+        self.bytes += frame.wire_len();
+        self.frames.push(frame);
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Reason> {
+        let outbox = self.subscriber.outbox();
+        outbox
+            .drained_to(outbox.limit().saturating_sub(self.bytes))
+            .await?;
+        self.bytes = 0;
+        outbox.push_all(self.frames.drain(..))
     }
 }
 
