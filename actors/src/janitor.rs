@@ -132,7 +132,7 @@ impl Janitor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::identity::Role;
+    use crate::model::identity::{Identity, Role};
     use crate::model::room::Namespace;
     use crate::runtime::{Clock, How, Ledger, Teller, supervise_here};
     use crate::socket_registry::Attached;
@@ -156,9 +156,10 @@ mod tests {
                 connection: FakeConnection::new("c1", noon()),
                 sid: "s1".into(),
                 namespaces: vec![Namespace::Root],
-                user: ada.user,
-                role: crate::model::identity::Role::Viewer,
-                expires_at: noon() + 10 * DAY,
+                identity: Arc::new(Identity {
+                    expires_at: noon() + 10 * DAY,
+                    ..ada
+                }),
                 rooms: vec![],
             };
             sockets.ask(attached).await.unwrap();

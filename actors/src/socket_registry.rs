@@ -31,7 +31,7 @@ use uuid::Uuid;
 use crate::broadcaster::{Heard, Publish};
 use crate::model::envelope::Ephemeral;
 use crate::model::event::Kind;
-use crate::model::identity::{Role, UserRef};
+use crate::model::identity::{Identity, Role, UserRef};
 use crate::model::record::Entry;
 use crate::model::room::{Channel, Namespace};
 use crate::runtime::{Context, Restart, Spec, Teller};
@@ -81,20 +81,26 @@ type Rights = Option<Role>;
 struct Line {
     connection: Arc<dyn Connection>,
     /// Of the socket that came last. Each namespace has a token of its own, so there may be others.
-    user: Option<UserRef>,
+    user: Option<Arc<Identity>>,
     /// One for each namespace.
     sockets: Vec<Socket>,
 }
 
 struct Socket {
     sid: Arc<str>,
-    user: Uuid,
+    /// As which it was let in.
+    identity: Arc<Identity>,
     namespaces: Box<[Namespace]>,
+    /// Those it has joined by name.
     rooms: Vec<Channel>,
     expires_at: DateTime<Utc>,
 }
 
 impl Line {
+    fn user(&self) -> Option<&UserRef> {
+        self.user.as_ref().map(|identity| &identity.user)
+    }
+
     fn socket(&self, sid: &Arc<str>) -> Option<&Socket> {
         self.sockets.iter().find(|socket| socket.sid == *sid)
     }
@@ -296,26 +302,23 @@ impl SocketRegistry {
         let Some(line) = self.lines.get_mut(&id) else {
             return; // it is closed already
         };
-        let (sid, expires_at) = (attached.sid, attached.expires_at);
-        self.users
-            .entry(attached.user.id)
-            .or_default()
-            .insert(id.clone());
-        let user = attached.user.id;
+        let (sid, identity) = (attached.sid, attached.identity);
+        let (user, expires_at) = (identity.user.id, identity.expires_at);
+        self.users.entry(user).or_default().insert(id.clone());
         // Its change was heard before it was: the same end as for those who were there.
         let changed = self.changed.iter().rev();
         let mut lately = changed.take_while(|(at, ..)| *at + LATELY > now);
         if let Some((_, _, rights)) = lately.find(|(_, it, _)| *it == user)
-            && rights.is_none_or(|role| role < attached.role)
+            && rights.is_none_or(|role| role < identity.role)
         {
             line.connection.close(Reason::Unauthorized);
         }
-        line.user = Some(attached.user);
+        line.user = Some(identity.clone());
         line.take(&sid);
         line.sockets.reserve_exact(1); // most connections have one
         line.sockets.push(Socket {
             sid: sid.clone(),
-            user,
+            identity,
             namespaces: attached.namespaces.into(),
             rooms: attached.rooms.into_boxed_slice().into_vec(),
             expires_at,
@@ -337,10 +340,12 @@ impl SocketRegistry {
         if let Some(line) = self.lines.get_mut(connection)
             && let Some(socket) = line.take(sid)
         {
-            let is_there = line.sockets.iter().any(|other| other.user == socket.user);
+            let user = socket.identity.user.id;
+            let mut others = line.sockets.iter();
+            let is_there = others.any(|other| other.identity.user.id == user);
             self.forget_socket(connection, &socket);
             if !is_there {
-                self.forget_user(connection, socket.user);
+                self.forget_user(connection, user);
             }
         }
     }
@@ -368,10 +373,10 @@ impl SocketRegistry {
         };
         for socket in &line.sockets {
             self.forget_socket(connection, socket);
-            self.forget_user(connection, socket.user);
+            self.forget_user(connection, socket.identity.user.id);
         }
         *self.closed.entry(reason.as_str()).or_default() += 1;
-        let data = json!({ "id": &**connection, "user": line.user, "reason": reason });
+        let data = json!({ "id": &**connection, "user": line.user(), "reason": reason });
         self.announce(Kind::ConnectionClosed, now, data);
     }
 

@@ -121,16 +121,8 @@ impl Live {
             user_id: identity.user.id,
             namespace: Some(namespace),
         });
-        let recovered = since.is_some();
         let namespaces = vec![namespace];
-        let state = State::new(
-            identity,
-            namespaces,
-            connect.protocol,
-            since,
-            recovered,
-            rooms,
-        );
+        let state = State::new(identity, namespaces, connect.protocol, since, rooms);
         Ok(Welcome {
             sid,
             pid: Some(pid),
@@ -214,15 +206,7 @@ impl Live {
             }
             None => None,
         };
-        let recovered = since.is_some();
-        let state = State::new(
-            identity,
-            namespaces,
-            connect.protocol,
-            since,
-            recovered,
-            rooms,
-        );
+        let state = State::new(identity, namespaces, connect.protocol, since, rooms);
         Ok(Welcome {
             sid: new_sid(),
             pid: None,

@@ -293,7 +293,7 @@ impl Live {
         };
         presence
             .ask(SetStatus {
-                user: state.identity().user,
+                user: state.identity().user.clone(),
                 status,
                 message: message.clone().filter(|text| !text.is_empty()),
             })
@@ -324,7 +324,7 @@ impl Live {
             id: Uuid::now_v7(),
             event: Kind::Typing.name().to_owned(),
             at: now,
-            user: Some(state.identity().user),
+            user: Some(state.identity().user.clone()),
             data: to_raw_value(&data).unwrap_or_default(),
             audience: vec![channel],
             except: Some(socket.sid.clone()),
@@ -391,7 +391,7 @@ impl Live {
         let viewers = presence
             .ask(View {
                 sid: Some(socket.sid.clone()),
-                user: state.identity().user,
+                user: state.identity().user.clone(),
                 subject,
             })
             .await;

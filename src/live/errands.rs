@@ -45,19 +45,13 @@ impl Live {
         let attached = socket_registry::Attached {
             connection: socket.connection.clone(),
             sid: socket.sid.clone(),
-            namespaces: state.namespaces.clone(),
-            user: identity.user.clone(),
-            role: identity.role,
-            expires_at: identity.expires_at,
-            rooms: channels
-                .iter()
-                .filter(|it| it.room.is_some())
-                .cloned()
-                .collect(),
+            namespaces: state.namespaces.to_vec(),
+            identity: identity.clone(),
+            rooms: state.rooms(),
         };
         let connected = presence_registry::Connected {
             sid: socket.sid.clone(),
-            user: identity.user,
+            user: identity.user.clone(),
             outbox: subscriber.outbox().clone(),
         };
         let enter = state.since.is_none().then(|| Enter {
@@ -98,7 +92,7 @@ impl Live {
         };
         let view = subject.map(|subject| View {
             sid: Some(socket.sid.clone()),
-            user: state.identity().user,
+            user: state.identity().user.clone(),
             subject,
         });
         self.errand(move |parts| {

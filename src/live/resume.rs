@@ -132,7 +132,7 @@ impl Live {
         let settings = &self.settings;
         let data = json!({
             "offset": offset,
-            "recovered": state.recovered,
+            "recovered": state.recovered(),
             "sid": &*socket.sid,
             "connection_id": &**socket.connection.id(),
             "server": { "name": "callboard", "version": env!("CARGO_PKG_VERSION") },

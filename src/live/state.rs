@@ -14,19 +14,17 @@ use parking_lot::Mutex;
 
 /// A socket's own state; the engine carries it along as [`Socket::state`].
 pub struct State {
-    pub namespaces: Vec<Namespace>,
+    pub namespaces: Box<[Namespace]>,
     pub form: Form,
     /// Where the client says it has come to, if the Record still reaches back to it.
     pub since: Option<Seq>,
-    /// Whether the socket got its old `sid` and rooms back.
-    pub recovered: bool,
     /// There from `connected` on.
     pub subscriber: OnceLock<Arc<Subscriber>>,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
-    identity: Identity,
+    identity: Arc<Identity>,
     /// Joined by name, in the order of joining.
     rooms: Vec<Channel>,
     typing: Allowance,
@@ -38,7 +36,6 @@ impl State {
         namespaces: Vec<Namespace>,
         protocol: Protocol,
         since: Option<Seq>,
-        recovered: bool,
         rooms: Vec<Channel>,
     ) -> State {
         let form = match protocol {
@@ -47,17 +44,21 @@ impl State {
             _ => Form::SocketIo(namespaces[0]),
         };
         State {
-            namespaces,
+            namespaces: namespaces.into(),
             form,
             since,
-            recovered,
             subscriber: OnceLock::new(),
             inner: Mutex::new(Inner {
-                identity,
+                identity: Arc::new(identity),
                 rooms,
                 typing: Allowance::default(),
             }),
         }
+    }
+
+    /// Whether the socket got its old `sid` and rooms back.
+    pub fn recovered(&self) -> bool {
+        self.since.is_some()
     }
 
     /// The state that this application gave the socket.
@@ -65,12 +66,12 @@ impl State {
         Arc::downcast(socket.state.clone() as Arc<dyn Any + Send + Sync>).ok()
     }
 
-    pub fn identity(&self) -> Identity {
+    pub fn identity(&self) -> Arc<Identity> {
         self.inner.lock().identity.clone()
     }
 
     pub fn set_identity(&self, identity: Identity) {
-        self.inner.lock().identity = identity;
+        self.inner.lock().identity = Arc::new(identity);
     }
 
     pub fn rooms(&self) -> Vec<Channel> {

@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
+/// As good as never.
+const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// A source of time. Cheap to clone; clones of a manual clock are one clock.
 #[derive(Clone)]
 pub struct Clock(Source);
@@ -79,17 +82,36 @@ impl Clock {
 
     /// Ends `duration` after this call (not after its first poll).
     pub fn sleep(&self, duration: Duration) -> Sleep {
+        self.sleep_until(self.monotonic().saturating_add(duration))
+    }
+
+    /// Ends at that moment of [`Clock::monotonic`].
+    pub fn sleep_until(&self, moment: Duration) -> Sleep {
         Sleep(match &self.0 {
-            Source::System { .. } => SleepOn::System(Box::pin(tokio::time::sleep(duration))),
+            Source::System { origin } => {
+                let end = origin.checked_add(moment).unwrap_or(*origin + FAR);
+                SleepOn::System(Box::pin(tokio::time::sleep_until(end.into())))
+            }
             Source::Manual(manual) => {
                 let mut hands = manual.hands.lock();
                 let id = hands.next_id;
                 hands.next_id += 1;
-                let key = (hands.elapsed.saturating_add(duration), id);
                 drop(hands);
-                SleepOn::Manual(Box::new((Arc::clone(manual), key)))
+                SleepOn::Manual(Box::new((Arc::clone(manual), (moment, id))))
             }
         })
+    }
+
+    /// When a sleep on this clock ends, on [`Clock::monotonic`].
+    pub fn end_of(&self, sleep: &Sleep) -> Duration {
+        match (&self.0, &sleep.0) {
+            (Source::System { origin }, SleepOn::System(sleep)) => sleep
+                .deadline()
+                .into_std()
+                .saturating_duration_since(*origin),
+            (_, SleepOn::Manual(sleep)) => sleep.1.0,
+            (Source::Manual(_), SleepOn::System(_)) => Duration::MAX, // another clock's
+        }
     }
 
     /// Ticks every `period`, the first time one period from now. Whoever is late gets one tick, not a burst, and the

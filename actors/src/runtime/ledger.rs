@@ -158,24 +158,12 @@ impl Ledger {
         self.0.closing.store(true, Ordering::Release);
     }
 
-    pub(super) fn is_closing(&self) -> bool {
-        self.0.closing.load(Ordering::Acquire)
-    }
-
     pub(super) fn open(&self, spec: Spec) -> Arc<Gauge> {
         let row = self.find_or_open(spec.name);
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
         let gauge = Arc::new(Gauge::new(id, spec, Arc::clone(&row)));
         row.book.lock().gauges.insert(id, Arc::downgrade(&gauge));
         gauge
-    }
-
-    pub(super) fn restarted(&self, row: &Row, text: &str) {
-        row.restarts.fetch_add(1, Ordering::Relaxed);
-        let hook = self.0.on_restart.read().clone();
-        if let Some(hook) = hook {
-            hook(row.name, text);
-        }
     }
 
     fn find(&self, name: &str) -> Option<Arc<Row>> {
@@ -191,7 +179,7 @@ impl Ledger {
         if let Some(row) = rows.iter().find(|row| row.name == name) {
             return Arc::clone(row);
         }
-        let row = Arc::new(Row::new(name, self.0.clock.clone()));
+        let row = Arc::new(Row::new(name, &self.0));
         rows.push(Arc::clone(&row));
         row
     }
@@ -201,6 +189,7 @@ impl Ledger {
 pub(super) struct Row {
     pub name: &'static str,
     pub clock: Clock,
+    ledger: Weak<Book>,
     restarts: AtomicU64,
     /// Rejections that no line of the log has told yet.
     untold: AtomicU64,
@@ -218,10 +207,11 @@ struct RowBook {
 }
 
 impl Row {
-    fn new(name: &'static str, clock: Clock) -> Self {
+    fn new(name: &'static str, ledger: &Arc<Book>) -> Self {
         Self {
             name,
-            clock,
+            clock: ledger.clock.clone(),
+            ledger: Arc::downgrade(ledger),
             restarts: AtomicU64::new(0),
             untold: AtomicU64::new(0),
             quiet_until: AtomicU64::new(0),
@@ -270,6 +260,21 @@ impl Row {
         self.gauges().iter().all(|gauge| {
             gauge.restart == Restart::Temporary || gauge.has_ended() || gauge.holds(now)
         })
+    }
+
+    /// Whether the server shuts down.
+    pub fn is_closing(&self) -> bool {
+        let ledger = self.ledger.upgrade();
+        ledger.is_none_or(|ledger| ledger.closing.load(Ordering::Acquire))
+    }
+
+    pub fn restarted(&self, text: &str) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+        let ledger = self.ledger.upgrade();
+        let hook = ledger.and_then(|ledger| ledger.on_restart.read().clone());
+        if let Some(hook) = hook {
+            hook(self.name, text);
+        }
     }
 
     pub fn panicked(&self, panic: LastPanic) {
@@ -335,7 +340,7 @@ mod tests {
 
     #[test]
     fn the_first_rejection_is_told_at_once_and_the_next_ones_once_a_second_with_their_number() {
-        let row = Row::new("Room", Clock::system());
+        let row = Row::new("Room", &Ledger::new(Clock::system()).0);
         let at = Duration::from_millis;
         assert_eq!(row.rejections_to_tell(at(0)), Some(1));
         for ms in 1..1_000 {

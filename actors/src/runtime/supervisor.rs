@@ -76,10 +76,7 @@ where
     let mailbox = Mailbox::new(Addr::new(sender), Arc::clone(&gauge));
     let start = Start {
         receiver,
-        life: Life {
-            gauge,
-            ledger: ledger.clone(),
-        },
+        life: Life { gauge },
     };
     (mailbox, start)
 }
@@ -118,7 +115,6 @@ where
 /// That the actor is open in the ledger. Its end closes the mailbox, whichever way it comes.
 struct Life {
     gauge: Arc<Gauge>,
-    ledger: Ledger,
 }
 
 impl Life {
@@ -129,7 +125,7 @@ impl Life {
     fn record(&self, payload: Box<dyn Any + Send>, message: &'static str) -> String {
         let text = text_of(payload);
         self.gauge.row.panicked(LastPanic {
-            at: self.ledger.clock().now(),
+            at: self.gauge.row.clock.now(),
             message,
             text: text.clone(),
         });
@@ -289,7 +285,7 @@ where
     fn ends_for_good(&mut self) -> bool {
         match self.life.gauge.restart {
             Restart::Temporary | Restart::Transient => true,
-            Restart::Permanent => self.life.ledger.is_closing() || self.is_unreachable(),
+            Restart::Permanent => self.life.gauge.row.is_closing() || self.is_unreachable(),
         }
     }
 
@@ -302,7 +298,7 @@ where
 
     /// `false`: there is nothing to restart for; nobody can reach the actor any more, and nothing waits.
     fn restart_or_wait(&mut self) -> bool {
-        let now = self.life.ledger.clock().monotonic();
+        let now = self.life.gauge.row.clock.monotonic();
         let wait = self.trouble().intensity.failed(now);
         if wait == Duration::ZERO {
             return self.restart();
@@ -313,7 +309,7 @@ where
             wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             "fails too often: restarted later, not ready until it holds"
         );
-        self.state = State::Waiting(self.life.ledger.clock().sleep(wait));
+        self.state = State::Waiting(self.life.gauge.row.clock.sleep(wait));
         true
     }
 
@@ -330,10 +326,10 @@ where
         match restarted {
             Ok(true) => {
                 let text = std::mem::take(&mut self.trouble().last_text);
-                let (ledger, gauge) = (&self.life.ledger, &self.life.gauge);
-                let hook = AssertUnwindSafe(|| ledger.restarted(&gauge.row, &text));
+                let row = &self.life.gauge.row;
+                let hook = AssertUnwindSafe(|| row.restarted(&text));
                 if catch_unwind(hook).is_err() {
-                    tracing::error!(actor = gauge.row.name, "the hook on restarts panicked");
+                    tracing::error!(actor = row.name, "the hook on restarts panicked");
                 }
                 self.state = State::Starting;
                 true

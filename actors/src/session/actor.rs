@@ -40,22 +40,26 @@ const CAPACITY: usize = 8;
 // State
 
 pub struct Session {
-    pub(super) engine: Engine,
+    pub(super) counted: Counted,
     pub(super) line: Arc<Line>,
     pub(super) reassembler: Reassembler,
     pub(super) heartbeat: Heartbeat,
     pub(super) spaces: Vec<Space>,
-    /// Since when the client is in no namespace.
-    lonely_since: Option<Duration>,
-    /// When the attachments of the packet in hand are overdue.
-    pub(super) attachments_until: Option<Duration>,
-    /// Where it is to be looked for, once it was.
-    stall: Option<Box<Stall>>,
-    timer: Option<(Duration, Sleep)>,
+    pub(super) watch: Option<Box<Watch>>,
+    timer: Option<Sleep>,
     opened: bool,
     over: bool,
     _admission: Admission,
-    _counted: Counted,
+}
+
+/// What is watched now and then; not there while nothing is.
+#[derive(Default)]
+pub(super) struct Watch {
+    /// Since when the client is in no namespace.
+    lonely_since: Option<Duration>,
+    /// When the attachments of the packet in hand are overdue.
+    pub attachments_until: Option<Duration>,
+    stall: Stall,
 }
 
 /// What a line has that others drain, when it was last seen to be drained.
@@ -95,22 +99,19 @@ impl Session {
             line.set_deadline(heartbeat.deadline());
         }
         let session = Session {
-            engine: engine.clone(),
+            counted: engine.count_session(),
             line: Arc::clone(line),
             reassembler: Reassembler::new(Arc::clone(engine.limits())),
             heartbeat,
-            lonely_since: space::connects(line.protocol).then_some(now),
             spaces: welcome
                 .map(|welcome| Space::granted(welcome, line))
                 .into_iter()
                 .collect(),
-            attachments_until: None,
-            stall: None,
+            watch: None,
             timer: None,
             opened: false,
             over: false,
             _admission: admission,
-            _counted: engine.count_session(),
         };
         engine.directory().insert(Arc::clone(line));
         supervise_here(spec, engine.ledger(), |mailbox| {
@@ -126,7 +127,7 @@ impl Session {
         }
         self.line.close(reason);
         self.line.asks_over(reason);
-        let engine = &self.engine;
+        let engine = self.counted.engine();
         for mut space in std::mem::take(&mut self.spaces) {
             guarded(move || space.end(engine, reason));
         }
@@ -134,7 +135,7 @@ impl Session {
             let line = Arc::clone(&self.line);
             guarded(move || engine.application().closed(line, reason));
         }
-        parting::part(&self.engine, &self.line, reason);
+        parting::part(self.counted.engine(), &self.line, reason);
     }
 }
 
@@ -151,9 +152,9 @@ impl Actor for Session {
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.opened = true;
         let line = Arc::clone(&self.line);
-        self.engine.application().opened(line);
+        self.counted.engine().application().opened(line);
         for space in &mut self.spaces {
-            space.greet(&self.engine);
+            space.greet(self.counted.engine());
         }
         ctx.spawn(Drive);
     }
@@ -261,7 +262,7 @@ impl ActorFuture<Session> for Room {
 
 impl Session {
     fn has_room(&self) -> bool {
-        let config = self.engine.config();
+        let config = self.counted.engine().config();
         let bytes: usize = self.spaces.iter().map(Space::waiting_bytes).sum();
         let has_places = |space: &Space| space.waiting() < config.max_pending;
         bytes < config.max_payload && self.spaces.iter().all(has_places)
@@ -285,11 +286,11 @@ impl Session {
                 continue;
             }
             let next = self.next_look();
-            if self.timer.as_ref().is_none_or(|(at, _)| *at > next) {
-                let sleep = self.line.clock.sleep(next.saturating_sub(now));
-                self.timer = Some((next, sleep));
+            let clock = &self.line.clock;
+            if self.timer.as_ref().is_none_or(|it| clock.end_of(it) > next) {
+                self.timer = Some(clock.sleep_until(next));
             }
-            if let Some((_, sleep)) = &mut self.timer
+            if let Some(sleep) = &mut self.timer
                 && Pin::new(sleep).poll(task).is_ready()
             {
                 self.timer = None;
@@ -300,28 +301,36 @@ impl Session {
     }
 
     fn advance(&mut self, task: &mut Task<'_>) {
-        let (engine, line) = (&self.engine, &self.line);
+        let (engine, line) = (&self.counted.engine(), &self.line);
         self.spaces
             .retain_mut(|space| space.poll(engine, line, task) != Outcome::Gone);
         if space::connects(line.protocol) {
-            if !self.spaces.is_empty() {
-                self.lonely_since = None;
-            } else if self.lonely_since.is_none() {
-                self.lonely_since = Some(line.clock.monotonic());
+            if self.spaces.is_empty() {
+                let watch = self.watch.get_or_insert_default();
+                watch.lonely_since.get_or_insert(line.clock.monotonic());
+            } else if let Some(watch) = &mut self.watch {
+                watch.lonely_since = None;
             }
+        }
+        if let Some(watch) = &self.watch
+            && watch.lonely_since.is_none()
+            && watch.attachments_until.is_none()
+            && !self.is_drained_by_requests()
+        {
+            self.watch = None;
         }
     }
 
     fn next_look(&self) -> Duration {
-        let config = self.engine.config();
-        let lonely = self
-            .lonely_since
-            .map(|since| since + config.connect_timeout);
+        let config = self.counted.engine().config();
+        let watch = self.watch.as_ref();
+        let lonely = watch.and_then(|watch| Some(watch.lonely_since? + config.connect_timeout));
         let spaces = self.spaces.iter().filter_map(Space::deadline).min();
         let stall = self
             .is_drained_by_requests()
-            .then(|| self.stall.as_ref().map_or(Duration::ZERO, |it| it.look_at));
-        [lonely, spaces, stall, self.attachments_until]
+            .then(|| watch.map_or(Duration::ZERO, |watch| watch.stall.look_at));
+        let attachments = watch.and_then(|watch| watch.attachments_until);
+        [lonely, spaces, stall, attachments]
             .into_iter()
             .flatten()
             .fold(self.next_beat(), Duration::min)
@@ -343,15 +352,15 @@ impl Session {
             Beat::Dead if !self.line.is_overdue() => {}
             Beat::Dead => self.line.close(Reason::PingTimeout),
         }
-        let connect_timeout = self.engine.config().connect_timeout;
-        if self
-            .lonely_since
-            .is_some_and(|since| now >= since + connect_timeout)
-        {
-            self.fail(Reason::ProtocolError, &"no CONNECT in time");
-        }
-        if self.attachments_until.is_some_and(|until| now >= until) {
-            self.fail(Reason::ProtocolError, &"attachments took too long");
+        if let Some(watch) = &self.watch {
+            let connect_timeout = self.counted.engine().config().connect_timeout;
+            let is_over = |since: Duration| now >= since + connect_timeout;
+            if watch.lonely_since.is_some_and(is_over) {
+                self.fail(Reason::ProtocolError, &"no CONNECT in time");
+            }
+            if watch.attachments_until.is_some_and(|until| now >= until) {
+                self.fail(Reason::ProtocolError, &"attachments took too long");
+            }
         }
         if self.is_drained_by_requests() {
             self.look_for_a_stall(now);
@@ -363,7 +372,7 @@ impl Session {
             Protocol::SocketIo | Protocol::EngineIo => Frame::text("2"),
             Protocol::Plain => Frame::ping(),
             Protocol::Sse => {
-                let config = self.engine.config();
+                let config = self.counted.engine().config();
                 self.heartbeat = Heartbeat::new(now, config.ping_interval, config.ping_timeout);
                 sse::comment("")
             }
@@ -371,7 +380,8 @@ impl Session {
         let _ = self.line.outbox.push(ping);
         // A poll has it when it takes it, which may be never: then the deadline stays where it was.
         if matches!(self.line.carrier(), Carrier::WebSocket | Carrier::Plain) {
-            self.line.pinged(self.engine.config().ping_timeout);
+            self.line
+                .pinged(self.counted.engine().config().ping_timeout);
         }
     }
 
@@ -382,11 +392,11 @@ impl Session {
     }
 
     fn look_for_a_stall(&mut self, now: Duration) {
-        let stall = self.stall.get_or_insert_default();
+        let stall = &mut self.watch.get_or_insert_default().stall;
         if now < stall.look_at {
             return;
         }
-        let limit = self.engine.config().stall_timeout;
+        let limit = self.counted.engine().config().stall_timeout;
         let (queued, drained) = self.line.outbox.progress();
         // A ping alone is the heartbeat's business.
         let queued = queued.saturating_sub(Frame::text("2").wire_len());

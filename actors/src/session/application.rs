@@ -82,13 +82,10 @@ pub enum Protocol {
     Sse,
 }
 
-/// The HTTP request that a connection came with. It lives as long as that does, so it is one text.
+/// The HTTP request that a connection came with. It lives as long as that does, so it is one text: the address, the
+/// path, the raw query, and the headers as `name:value`, a line each. HTTP has no line feed in any of them.
 #[derive(Clone, Debug)]
-pub struct Visit {
-    /// The path, the raw query, and the headers as `name:value`, a line each. HTTP has no line feed in any of them.
-    lines: Box<str>,
-    pub ip: Option<IpAddr>,
-}
+pub struct Visit(Arc<str>);
 
 impl Visit {
     pub fn new<'a>(
@@ -97,29 +94,36 @@ impl Visit {
         headers: impl IntoIterator<Item = (&'a str, &'a str)>,
         ip: Option<IpAddr>,
     ) -> Visit {
-        let mut lines = format!("{path}\n{query}");
+        let ip = ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let mut lines = format!("{ip}\n{path}\n{query}");
         for (name, value) in headers {
             lines.extend(["\n", name, ":", value]);
         }
-        Visit {
-            lines: lines.into(),
-            ip,
-        }
+        Visit(lines.into())
+    }
+
+    /// The client's address, if it is known.
+    pub fn ip(&self) -> Option<&str> {
+        self.lines().next().filter(|ip| !ip.is_empty())
     }
 
     pub fn path(&self) -> &str {
-        self.lines.split('\n').next().unwrap_or_default()
+        self.lines().nth(1).unwrap_or_default()
     }
 
     /// The raw query string.
     pub fn query(&self) -> &str {
-        self.lines.split('\n').nth(1).unwrap_or_default()
+        self.lines().nth(2).unwrap_or_default()
     }
 
     /// A header by its lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.lines.split('\n').skip(2);
+        let mut headers = self.lines().skip(3);
         headers.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+    }
+
+    fn lines(&self) -> std::str::Split<'_, char> {
+        self.0.split('\n')
     }
 }
 
@@ -131,7 +135,7 @@ pub struct Connect {
     pub namespace: Option<String>,
     /// The CONNECT packet's payload.
     pub auth: Option<Box<RawValue>>,
-    pub visit: Arc<Visit>,
+    pub visit: Visit,
     /// The connection's public id; every socket on it shares it.
     pub connection_id: Arc<str>,
 }
@@ -171,7 +175,7 @@ pub trait Connection: Send + Sync {
     fn protocol(&self) -> Protocol;
     /// `websocket`, `polling`, `plain` or `sse`.
     fn transport(&self) -> &'static str;
-    fn visit(&self) -> &Arc<Visit>;
+    fn visit(&self) -> &Visit;
     fn outbox(&self) -> &Outbox;
     /// What the client was asked and has not answered; none where it cannot be asked.
     fn asks(&self) -> Option<&Asks> {

@@ -1,9 +1,12 @@
 //! Every connection of one engine, by its Engine.IO session id. In shards, because every long poll looks here.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 
 use super::line::Line;
@@ -12,7 +15,34 @@ const SHARDS: usize = 16;
 
 pub(super) struct Directory {
     hasher: RandomState,
-    shards: [Mutex<HashMap<Arc<str>, Arc<Line>>>; SHARDS],
+    shards: [Shard; SHARDS],
+}
+
+type Shard = Mutex<HashMap<Sid, Arc<Line>>>;
+
+/// An Engine.IO session id: 120 bits that nobody guesses, 20 characters to the client.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Sid([u8; 15]);
+
+impl Sid {
+    pub fn random() -> Sid {
+        Sid(rand::random())
+    }
+
+    /// `None`: no session has such an id.
+    fn parse(text: &str) -> Option<Sid> {
+        let mut bytes = [0; 15];
+        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
+            Ok(15) => Some(Sid(bytes)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Sid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
 }
 
 impl Directory {
@@ -24,16 +54,16 @@ impl Directory {
     }
 
     pub fn insert(&self, line: Arc<Line>) {
-        let key = Arc::clone(&line.sid);
-        self.shard(&key).lock().insert(key, line);
+        self.shard(line.sid).lock().insert(line.sid, line);
     }
 
     pub fn find(&self, sid: &str) -> Option<Arc<Line>> {
-        self.shard(sid).lock().get(sid).cloned()
+        let sid = Sid::parse(sid)?;
+        self.shard(sid).lock().get(&sid).cloned()
     }
 
-    pub fn remove(&self, sid: &str) -> Option<Arc<Line>> {
-        self.shard(sid).lock().remove(sid)
+    pub fn remove(&self, sid: Sid) -> Option<Arc<Line>> {
+        self.shard(sid).lock().remove(&sid)
     }
 
     pub fn len(&self) -> usize {
@@ -49,7 +79,28 @@ impl Directory {
         all
     }
 
-    fn shard(&self, sid: &str) -> &Mutex<HashMap<Arc<str>, Arc<Line>>> {
+    fn shard(&self, sid: Sid) -> &Shard {
         &self.shards[self.hasher.hash_one(sid) as usize % SHARDS]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_found_as_it_was_told_and_in_no_other_spelling() {
+        let sid = Sid([0xff; 15]);
+        let told = sid.to_string();
+        assert_eq!(told, "____________________");
+        assert!(Sid::parse(&told) == Some(sid));
+        for other in [
+            "",
+            "___________________",
+            "_____________________",
+            "/___________________",
+        ] {
+            assert!(Sid::parse(other).is_none(), "{other}");
+        }
     }
 }

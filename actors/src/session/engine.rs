@@ -1,5 +1,6 @@
 //! The engine as a whole: one application, its settings, and every connection of it.
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,6 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::application::{
@@ -23,6 +25,8 @@ use crate::wire::socketio::Limits;
 
 /// Connections that are closed in one go before others of the thread have their turn.
 const CLOSE_BATCH: usize = 256;
+/// Namespaces whose names are shared.
+const NAMES: usize = 64;
 
 /// See the module's page. Clones are one engine.
 #[derive(Clone)]
@@ -32,6 +36,8 @@ struct Inner {
     application: Arc<dyn Application>,
     config: Config,
     limits: Arc<Limits>,
+    /// The names of namespaces that clients were let into, to be shared.
+    names: Mutex<HashSet<Arc<str>>>,
     ledger: Ledger,
     directory: Directory,
     sessions: AtomicUsize,
@@ -63,6 +69,7 @@ impl Engine {
             application,
             config,
             limits: Arc::new(limits),
+            names: Mutex::default(),
             ledger: ledger.clone(),
             directory: Directory::new(),
             sessions: AtomicUsize::new(0),
@@ -78,6 +85,20 @@ impl Engine {
     /// What one Socket.IO packet may have.
     pub(super) fn limits(&self) -> &Arc<Limits> {
         &self.0.limits
+    }
+
+    /// The name of a namespace that somebody was let into: one for all who are in it.
+    pub(super) fn name(&self, namespace: Arc<str>) -> Arc<str> {
+        let mut names = self.0.names.lock();
+        if let Some(name) = names.get(&namespace) {
+            return Arc::clone(name);
+        }
+        // An application may take any name, and is not remembered for ever.
+        if names.len() >= NAMES {
+            names.clear();
+        }
+        names.insert(Arc::clone(&namespace));
+        namespace
     }
 
     /// Every connection, as it is now.
@@ -136,12 +157,7 @@ impl Engine {
         &self.0.directory
     }
 
-    pub(super) fn line(
-        &self,
-        protocol: Protocol,
-        carrier: Carrier,
-        visit: Arc<Visit>,
-    ) -> Arc<Line> {
+    pub(super) fn line(&self, protocol: Protocol, carrier: Carrier, visit: Visit) -> Arc<Line> {
         self.line_named(Arc::from(random_id()), protocol, carrier, visit)
     }
 
@@ -150,19 +166,18 @@ impl Engine {
         id: Arc<str>,
         protocol: Protocol,
         carrier: Carrier,
-        visit: Arc<Visit>,
+        visit: Visit,
     ) -> Arc<Line> {
         let limit = self.config().outbox_limit;
         let clock = self.clock().clone();
-        let ids = (id, Arc::from(random_id()));
-        Arc::new(Line::new(ids, protocol, carrier, visit, limit, clock))
+        Arc::new(Line::new(id, protocol, carrier, visit, limit, clock))
     }
 
     /// Asks the application to let in a client that has no CONNECT of its own.
     pub(super) async fn grant(
         &self,
         protocol: Protocol,
-        visit: Arc<Visit>,
+        visit: Visit,
     ) -> Result<(Arc<str>, Welcome), Refused> {
         let id: Arc<str> = Arc::from(random_id());
         let connect = Connect {
@@ -213,22 +228,28 @@ impl Engine {
 
 /// One of a number, until it is dropped.
 pub(super) struct Counted {
-    inner: Arc<Inner>,
+    engine: Engine,
     of: fn(&Inner) -> &AtomicUsize,
 }
 
 impl Counted {
     fn new(engine: &Engine, of: fn(&Inner) -> &AtomicUsize) -> Counted {
-        let inner = Arc::clone(&engine.0);
-        of(&inner).fetch_add(1, Ordering::AcqRel);
-        Counted { inner, of }
+        of(&engine.0).fetch_add(1, Ordering::AcqRel);
+        let engine = engine.clone();
+        Counted { engine, of }
+    }
+
+    /// Where it counts.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        (self.of)(&self.inner).fetch_sub(1, Ordering::AcqRel);
-        self.inner.fell.notify_waiters();
+        let inner = &self.engine.0;
+        (self.of)(inner).fetch_sub(1, Ordering::AcqRel);
+        inner.fell.notify_waiters();
     }
 }
 

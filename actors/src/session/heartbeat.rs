@@ -11,8 +11,8 @@ pub struct Heartbeat {
     /// Milliseconds, as on the wire; so is `timeout`.
     interval: u32,
     timeout: u32,
-    /// When the next ping is due; with `awaiting`, when the last one was.
-    ping_at: Duration,
+    /// When the next ping is due; with `awaiting`, when the last one was. Microseconds.
+    ping_at: u64,
     awaiting: bool,
 }
 
@@ -30,7 +30,7 @@ impl Heartbeat {
         Heartbeat {
             interval: millis(interval),
             timeout: millis(timeout),
-            ping_at: now + interval,
+            ping_at: micros(now + interval),
             awaiting: false,
         }
     }
@@ -40,7 +40,7 @@ impl Heartbeat {
         if self.awaiting && now >= self.deadline() {
             return Beat::Dead;
         }
-        if !self.awaiting && now >= self.ping_at {
+        if !self.awaiting && now >= self.ping_at() {
             self.awaiting = true;
             return Beat::Ping;
         }
@@ -51,13 +51,14 @@ impl Heartbeat {
     pub fn pong(&mut self, now: Duration) {
         if self.awaiting {
             self.awaiting = false;
-            self.ping_at = (self.ping_at + Duration::from_millis(self.interval.into())).max(now);
+            let next = self.ping_at() + Duration::from_millis(self.interval.into());
+            self.ping_at = micros(next.max(now));
         }
     }
 
     /// When the client is dead unless it says something before.
     pub fn deadline(&self) -> Duration {
-        self.ping_at + Duration::from_millis(self.timeout.into())
+        self.ping_at() + Duration::from_millis(self.timeout.into())
     }
 
     /// When [`Heartbeat::beat`] has something to say again.
@@ -65,9 +66,17 @@ impl Heartbeat {
         if self.awaiting {
             self.deadline()
         } else {
-            self.ping_at
+            self.ping_at()
         }
     }
+
+    fn ping_at(&self) -> Duration {
+        Duration::from_micros(self.ping_at)
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -54,21 +54,23 @@ impl Session {
     fn reassembled(&mut self, taken: Result<Option<socketio::Packet>, socketio::Error>) {
         match taken {
             Ok(Some(packet)) => {
-                self.attachments_until = None;
+                if let Some(watch) = &mut self.watch {
+                    watch.attachments_until = None;
+                }
                 self.take_packet(packet);
             }
             Ok(None) => {
-                if self.attachments_until.is_none() {
-                    let limit = self.engine.config().attachment_timeout;
-                    self.attachments_until = Some(self.line.clock.monotonic() + limit);
-                }
+                let limit = self.counted.engine().config().attachment_timeout;
+                let until = self.line.clock.monotonic() + limit;
+                let watch = self.watch.get_or_insert_default();
+                watch.attachments_until.get_or_insert(until);
             }
             Err(error) => self.fail(Reason::ProtocolError, &error),
         }
     }
 
     fn take_packet(&mut self, packet: socketio::Packet) {
-        let most = self.engine.config().max_namespaces;
+        let most = self.counted.engine().config().max_namespaces;
         let spaces = self.spaces.len();
         let space = self
             .spaces
@@ -119,7 +121,7 @@ impl Session {
     }
 
     fn plain_request(&mut self, text: &str) {
-        match plain::Request::decode(text, self.engine.config().max_payload) {
+        match plain::Request::decode(text, self.counted.engine().config().max_payload) {
             Ok(request) => self.only_space(Command::Event {
                 name: request.kind,
                 arguments: Arguments {

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::actor::Session;
 use super::application::{Arguments, Connection, Protocol, Visit};
 use super::ask::Asks;
+use super::directory::Sid;
 use super::outbox::Outbox;
 use super::reason::Reason;
 use super::transport::gate::Gate;
@@ -32,15 +33,13 @@ pub(super) struct Line {
     /// Public.
     pub id: Arc<str>,
     /// The Engine.IO session id: who knows it may poll, so it is the client's and ours alone.
-    pub sid: Arc<str>,
+    pub sid: Sid,
     pub protocol: Protocol,
-    pub visit: Arc<Visit>,
+    pub visit: Visit,
     pub outbox: Outbox,
     pub clock: Clock,
-    /// Made when the client is asked something.
-    asks: OnceLock<Box<Asks>>,
-    /// Made when something of HTTP carries the line.
-    requests: OnceLock<Box<Requests>>,
+    /// Made when it is needed, which most lines never do.
+    extras: OnceLock<Box<Extras>>,
     carrier: AtomicU8,
     opened_at: DateTime<Utc>,
     /// Milliseconds since 1970.
@@ -52,9 +51,10 @@ pub(super) struct Line {
     session: OnceLock<Mailbox<Session>>,
 }
 
-/// What a line needs while HTTP requests carry it.
+/// What a line has whose client is asked something, or that HTTP requests carry.
 #[derive(Default)]
-struct Requests {
+struct Extras {
+    asks: OnceLock<Asks>,
     gate: Gate,
     /// How to end the response that carries this line now, without its client's help.
     hard: Mutex<Option<HardEnd>>,
@@ -62,22 +62,21 @@ struct Requests {
 
 impl Line {
     pub fn new(
-        (id, sid): (Arc<str>, Arc<str>),
+        id: Arc<str>,
         protocol: Protocol,
         carrier: Carrier,
-        visit: Arc<Visit>,
+        visit: Visit,
         outbox_limit: usize,
         clock: Clock,
     ) -> Line {
         let now = clock.now();
         Line {
             id,
-            sid,
+            sid: Sid::random(),
             protocol,
             visit,
             outbox: Outbox::new(outbox_limit),
-            asks: OnceLock::new(),
-            requests: OnceLock::new(),
+            extras: OnceLock::new(),
             carrier: AtomicU8::new(carrier as u8),
             opened_at: now,
             last_activity: AtomicI64::new(now.timestamp_millis()),
@@ -133,7 +132,7 @@ impl Line {
 
     /// The client left a namespace.
     pub fn left(&self, namespace: &str) {
-        if let Some(asks) = self.asks.get() {
+        if let Some(asks) = self.asked() {
             asks.left(namespace, Reason::ClientLeft);
         }
         self.namespaces
@@ -152,29 +151,37 @@ impl Line {
 
     /// The client answered a question.
     pub fn answered(&self, namespace: &str, id: u64, arguments: Arguments) {
-        if let Some(asks) = self.asks.get() {
+        if let Some(asks) = self.asked() {
             asks.answered(namespace, id, arguments);
         }
     }
 
     /// The connection is over: what was asked gets no answer. Whoever asks from here on is told so by the outbox.
     pub fn asks_over(&self, reason: Reason) {
-        if let Some(asks) = self.asks.get() {
+        if let Some(asks) = self.asked() {
             asks.over(reason);
         }
     }
 
+    fn extras(&self) -> &Extras {
+        self.extras.get_or_init(Box::default)
+    }
+
+    fn asked(&self) -> Option<&Asks> {
+        self.extras.get()?.asks.get()
+    }
+
     /// Who may poll.
     pub fn gate(&self) -> &Gate {
-        &self.requests.get_or_init(Box::default).gate
+        &self.extras().gate
     }
 
     pub fn set_hard_end(&self, hard: Option<HardEnd>) {
-        *self.requests.get_or_init(Box::default).hard.lock() = hard;
+        *self.extras().hard.lock() = hard;
     }
 
     pub fn take_hard_end(&self) -> Option<HardEnd> {
-        self.requests.get()?.hard.lock().take()
+        self.extras.get()?.hard.lock().take()
     }
 }
 
@@ -196,7 +203,7 @@ impl Connection for Line {
         }
     }
 
-    fn visit(&self) -> &Arc<Visit> {
+    fn visit(&self) -> &Visit {
         &self.visit
     }
 
@@ -206,8 +213,8 @@ impl Connection for Line {
 
     fn asks(&self) -> Option<&Asks> {
         (self.protocol == Protocol::SocketIo).then(|| {
-            let asks = || Box::new(Asks::new(self.clock.clone()));
-            &**self.asks.get_or_init(asks)
+            let asks = || Asks::new(self.clock.clone());
+            self.extras().asks.get_or_init(asks)
         })
     }
 

@@ -19,11 +19,16 @@ use super::reason::Reason;
 use crate::wire::{plain, socketio};
 
 pub(super) struct Space {
-    namespace: Arc<str>,
-    /// There from a `connect` that succeeded to `disconnected`.
-    socket: Option<Socket>,
+    seat: Seat,
     /// There while there is something to do.
     busy: Option<Box<Busy>>,
+}
+
+enum Seat {
+    /// The client is not in this namespace: not yet, or not any more.
+    Out(Arc<str>),
+    /// From a `connect` that succeeded to `disconnected`.
+    In(Socket),
 }
 
 #[derive(Default)]
@@ -81,8 +86,7 @@ impl Space {
     /// A space whose CONNECT has just come.
     pub fn asked_for(namespace: &str, auth: Option<Box<RawValue>>) -> Space {
         let mut space = Space {
-            namespace: Arc::from(namespace),
-            socket: None,
+            seat: Seat::Out(Arc::from(namespace)),
             busy: None,
         };
         space.push(Command::Connect(auth));
@@ -91,24 +95,39 @@ impl Space {
 
     /// The only space of a connection that was let in before it began.
     pub fn granted(welcome: Welcome, line: &Arc<Line>) -> Space {
-        let namespace: Arc<str> = Arc::from(socketio::MAIN_NAMESPACE);
+        let namespace = Arc::from(socketio::MAIN_NAMESPACE);
         Space {
-            socket: Some(socket(welcome, &namespace, line)),
-            namespace,
+            seat: Seat::In(socket(welcome, namespace, line)),
             busy: None,
         }
     }
 
     /// Greets the socket of a space that was granted.
     pub fn greet(&mut self, engine: &Engine) {
-        if let Some(socket) = &self.socket {
+        if let Seat::In(socket) = &self.seat {
             let greeting = engine.application().connected(socket.clone());
             self.set_work(Work::Greeting(greeting));
         }
     }
 
     pub fn is_named(&self, namespace: &str) -> bool {
-        *self.namespace == *namespace
+        **self.namespace() == *namespace
+    }
+
+    fn namespace(&self) -> &Arc<str> {
+        match &self.seat {
+            Seat::Out(namespace) => namespace,
+            Seat::In(socket) => &socket.namespace,
+        }
+    }
+
+    /// The client is in this namespace no longer.
+    fn stand_up(&mut self) -> Option<Socket> {
+        let out = Seat::Out(Arc::clone(self.namespace()));
+        match std::mem::replace(&mut self.seat, out) {
+            Seat::In(socket) => Some(socket),
+            Seat::Out(_) => None,
+        }
     }
 
     /// Commands that wait behind the one in hand.
@@ -173,10 +192,10 @@ impl Space {
                 }
             }
         }
-        if self.socket.is_none() {
-            return Outcome::Gone;
+        match self.seat {
+            Seat::In(_) => Outcome::Waits,
+            Seat::Out(_) => Outcome::Gone,
         }
-        Outcome::Waits
     }
 
     fn set_work(&mut self, work: Work) {
@@ -187,7 +206,7 @@ impl Space {
     /// of a socket again after it was told that it is gone.
     pub fn end(&mut self, engine: &Engine, reason: Reason) {
         self.busy = None;
-        if let Some(socket) = self.socket.take() {
+        if let Some(socket) = self.stand_up() {
             engine.application().disconnected(socket, reason);
         }
     }
@@ -197,9 +216,9 @@ impl Space {
             Command::Connect(auth) => {
                 let connect = Connect {
                     protocol: line.protocol,
-                    namespace: Some(self.namespace.to_string()),
+                    namespace: Some(self.namespace().to_string()),
                     auth,
-                    visit: Arc::clone(&line.visit),
+                    visit: line.visit.clone(),
                     connection_id: Arc::clone(&line.id),
                 };
                 let until = engine.clock().monotonic() + engine.config().connect_timeout;
@@ -211,14 +230,14 @@ impl Space {
                 arguments,
                 answer,
             } => {
-                if let Some(socket) = &self.socket {
+                if let Seat::In(socket) = &self.seat {
                     let event = engine.application().event(socket.clone(), name, arguments);
                     self.set_work(Work::Event(answer, event));
                 }
             }
             Command::Leave => {
-                line.left(&self.namespace);
-                if let Some(socket) = self.socket.take() {
+                line.left(self.namespace());
+                if let Some(socket) = self.stand_up() {
                     engine
                         .application()
                         .disconnected(socket, Reason::ClientLeft);
@@ -232,17 +251,17 @@ impl Space {
             Done::Connected(Ok(welcome)) => {
                 // The answer before anything that `connected` may send. A failed push is a closed outbox,
                 // which the session notices by itself; the socket must be told of its end all the same.
-                let answer =
-                    socketio::connect(&self.namespace, &welcome.sid, welcome.pid.as_deref());
-                let socket = socket(welcome, &self.namespace, line);
-                self.socket = Some(socket.clone());
-                line.joined(Arc::clone(&self.namespace));
+                let namespace = engine.name(Arc::clone(self.namespace()));
+                let answer = socketio::connect(&namespace, &welcome.sid, welcome.pid.as_deref());
+                line.joined(Arc::clone(&namespace));
+                let socket = socket(welcome, namespace, line);
+                self.seat = Seat::In(socket.clone());
                 let _ = line.outbox.push(answer);
                 self.set_work(Work::Greeting(engine.application().connected(socket)));
             }
             Done::Connected(Err(refused)) => {
                 let answer = socketio::connect_error(
-                    &self.namespace,
+                    self.namespace(),
                     &refused.message,
                     refused.data.as_deref(),
                 );
@@ -262,9 +281,12 @@ impl Space {
     fn answer(&self, answer: Answer, arguments: &Arguments, line: &Line) {
         let frames = match answer {
             Answer::None => return,
-            Answer::Ack(id) => {
-                socketio::ack(&self.namespace, id, &arguments.args, &arguments.attachments)
-            }
+            Answer::Ack(id) => socketio::ack(
+                self.namespace(),
+                id,
+                &arguments.args,
+                &arguments.attachments,
+            ),
             Answer::Messages => super::ask::messages(arguments),
             Answer::Plain(id) => {
                 let body = arguments.args.first().map(|body| &**body);
@@ -307,10 +329,10 @@ impl Work {
     }
 }
 
-fn socket(welcome: Welcome, namespace: &Arc<str>, line: &Arc<Line>) -> Socket {
+fn socket(welcome: Welcome, namespace: Arc<str>, line: &Arc<Line>) -> Socket {
     Socket {
         sid: Arc::from(welcome.sid),
-        namespace: Arc::clone(namespace),
+        namespace,
         connection: Arc::clone(line) as Arc<dyn Connection>,
         state: welcome.state,
     }

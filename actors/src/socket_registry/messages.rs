@@ -6,7 +6,7 @@ use actix::Message;
 use chrono::{DateTime, Utc};
 
 use super::rows::{Filter, Row, Stats};
-use crate::model::identity::{Role, UserRef};
+use crate::model::identity::Identity;
 use crate::model::room::{Channel, Namespace};
 use crate::session::{Connection, Reason};
 
@@ -32,10 +32,9 @@ pub struct Attached {
     pub connection: Arc<dyn Connection>,
     pub sid: Arc<str>,
     pub namespaces: Vec<Namespace>,
-    pub user: UserRef,
     /// As which it was let in.
-    pub role: Role,
-    pub expires_at: DateTime<Utc>,
+    pub identity: Arc<Identity>,
+    /// Those it has joined by name.
     pub rooms: Vec<Channel>,
 }
 

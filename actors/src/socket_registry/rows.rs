@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{Line, Socket};
 use crate::model::envelope::timestamp;
 use crate::model::identity::UserRef;
+use crate::model::policy;
 use crate::model::room::Namespace;
 
 /// A connection, as `GET socket/connections` lists it.
@@ -58,7 +59,7 @@ impl Filter {
     pub(super) fn takes(&self, line: &Line) -> bool {
         let any = |is: &dyn Fn(&Socket) -> bool| line.sockets.iter().any(is);
         self.user_id
-            .is_none_or(|id| any(&|socket| socket.user == id))
+            .is_none_or(|id| any(&|socket| socket.identity.user.id == id))
             && self
                 .namespace
                 .is_none_or(|it| any(&|socket| socket.namespaces.contains(&it)))
@@ -71,11 +72,14 @@ impl Filter {
 
 impl Line {
     fn rooms(&self) -> BTreeSet<String> {
-        let channels = self.sockets.iter().flat_map(|socket| &socket.rooms);
-        channels
-            .filter_map(|channel| channel.room.as_ref())
-            .map(ToString::to_string)
-            .collect()
+        let mut rooms = BTreeSet::new();
+        for socket in &self.sockets {
+            let namespaces = socket.namespaces.iter();
+            let own = namespaces.flat_map(|it| policy::own_channels(&socket.identity, *it));
+            let channels = own.chain(socket.rooms.iter().cloned());
+            rooms.extend(channels.filter_map(|channel| Some(channel.room?.to_string())));
+        }
+        rooms
     }
 
     pub(super) fn row(&self) -> Row {
@@ -91,12 +95,12 @@ impl Line {
             id: connection.id().clone(),
             namespaces: sids.keys().copied().collect(),
             sids,
-            user: self.user.clone(),
+            user: self.user().cloned(),
             transport: connection.transport(),
             rooms: self.rooms(),
             connected_at: timestamp(connection.opened_at()),
             last_activity: timestamp(connection.last_activity()),
-            ip: visit.ip.map(|ip| ip.to_string()),
+            ip: visit.ip().map(str::to_owned),
             user_agent: visit.header("user-agent").map(str::to_owned),
             queued_bytes: connection.outbox().queued_bytes(),
         }

@@ -59,9 +59,13 @@ impl Bed {
                 connection: connection.clone(),
                 sid: sid.into(),
                 namespaces: vec![Namespace::Episodes],
-                user: user.clone(),
-                role,
-                expires_at: noon() + chrono::Duration::seconds(ends_in),
+                identity: Arc::new(Identity {
+                    user: user.clone(),
+                    email: String::new(),
+                    role,
+                    team: None,
+                    expires_at: noon() + chrono::Duration::seconds(ends_in),
+                }),
                 rooms: Vec::new(),
             })
             .await

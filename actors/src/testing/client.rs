@@ -159,7 +159,7 @@ impl Wake for Bomb {
 /// A connection without a client.
 pub struct FakeConnection {
     id: Arc<str>,
-    visit: Arc<Visit>,
+    visit: Visit,
     outbox: Outbox,
     opened_at: DateTime<Utc>,
     closed: Mutex<Option<Reason>>,
@@ -169,12 +169,12 @@ impl FakeConnection {
     pub fn new(id: &str, opened_at: DateTime<Utc>) -> Arc<FakeConnection> {
         Arc::new(FakeConnection {
             id: id.into(),
-            visit: Arc::new(Visit::new(
+            visit: Visit::new(
                 "/socket.io/",
                 "",
                 [("user-agent", "test")],
                 Some([127, 0, 0, 1].into()),
-            )),
+            ),
             outbox: Outbox::new(1 << 20),
             opened_at,
             closed: Mutex::default(),
@@ -200,7 +200,7 @@ impl Connection for FakeConnection {
         "websocket"
     }
 
-    fn visit(&self) -> &Arc<Visit> {
+    fn visit(&self) -> &Visit {
         &self.visit
     }
 

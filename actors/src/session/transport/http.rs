@@ -1,7 +1,5 @@
 //! Requests that ask for a session, and the answers to those that get none.
 
-use std::sync::Arc;
-
 use actix_http::RequestHead;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -30,15 +28,15 @@ const NOISE: [&str; 14] = [
 ];
 
 /// What a request shows of its sender.
-pub(in crate::session) fn visit(head: &RequestHead, peer: Option<SocketAddr>) -> Arc<Visit> {
+pub(in crate::session) fn visit(head: &RequestHead, peer: Option<SocketAddr>) -> Visit {
     let headers = head.headers().iter();
     let kept = headers.filter(|(name, _)| !NOISE.contains(&name.as_str()));
-    Arc::new(Visit::new(
+    Visit::new(
         head.uri.path(),
         head.uri.query().unwrap_or_default(),
         fitting(kept.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))),
         peer.map(|peer| peer.ip()),
-    ))
+    )
 }
 
 /// Bytes of headers that are kept for the life of a connection. HTTP takes more than a hundred kilobytes,

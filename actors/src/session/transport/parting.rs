@@ -17,14 +17,14 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 pub(in crate::session) fn part(engine: &Engine, line: &Arc<Line>, reason: Reason) {
     let carrier = line.carrier();
     if !(carrier == Carrier::Polling && is_told(reason)) {
-        engine.directory().remove(&line.sid);
+        engine.directory().remove(line.sid);
     }
     if !matches!(carrier, Carrier::Polling | Carrier::Sse) {
         return; // a WebSocket says goodbye by itself
     }
     // Not there when the thread is being taken down, which ends everything anyway.
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        engine.directory().remove(&line.sid);
+        engine.directory().remove(line.sid);
         return;
     };
     let (engine, line) = (engine.clone(), Arc::clone(line));
@@ -35,7 +35,7 @@ pub(in crate::session) fn part(engine: &Engine, line: &Arc<Line>, reason: Reason
             hard.kill();
         }
         clock.sleep(LAST_CALL.saturating_sub(GOODBYE)).await;
-        engine.directory().remove(&line.sid);
+        engine.directory().remove(line.sid);
     });
 }
 

@@ -101,7 +101,7 @@ fn find(engine: &Engine, sid: &str) -> Result<Arc<Line>, Denied> {
 
 /// Ends a session whose client is not to be told.
 fn end(engine: &Engine, line: &Line, reason: Reason) {
-    engine.directory().remove(&line.sid);
+    engine.directory().remove(line.sid);
     line.close(reason);
 }
 
@@ -169,7 +169,7 @@ async fn poll(
             finish(engine, &line, frames)
         }
         Found::Closed(reason) => {
-            engine.directory().remove(&line.sid);
+            engine.directory().remove(line.sid);
             engineio::body([&farewell(reason)])
         }
         Found::Noop if came_at == Upgrade::Probing && line.gate().upgrade() == Upgrade::Done => {
@@ -213,7 +213,7 @@ fn finish(engine: &Engine, line: &Line, mut frames: VecDeque<Frame>) -> Bytes {
         && line.outbox.queued_bytes() == 0
         && !(reason.sends_disconnect() && line.protocol == Protocol::SocketIo)
     {
-        engine.directory().remove(&line.sid);
+        engine.directory().remove(line.sid);
         frames.push_back(farewell(reason));
     }
     engineio::body(&frames)

@@ -106,7 +106,7 @@ fn accept(request: &Request) -> Result<Bytes, Denied> {
     )))
 }
 
-async fn settle(engines: &[Engine], visit: Arc<Visit>) -> Result<Settled, Denied> {
+async fn settle(engines: &[Engine], visit: Visit) -> Result<Settled, Denied> {
     for engine in engines {
         if engine.config().path == visit.path() {
             return settle_engineio(engine, visit).await;
@@ -118,7 +118,7 @@ async fn settle(engines: &[Engine], visit: Arc<Visit>) -> Result<Settled, Denied
     Err(Denied::plain(404, "No WebSocket here"))
 }
 
-async fn settle_engineio(engine: &Engine, visit: Arc<Visit>) -> Result<Settled, Denied> {
+async fn settle_engineio(engine: &Engine, visit: Visit) -> Result<Settled, Denied> {
     let engine = engine.clone();
     let line = match http::wanted(visit.query(), "websocket")? {
         Wanted::Handshake => {
@@ -143,7 +143,7 @@ async fn settle_new(
     engine: &Engine,
     protocol: Protocol,
     carrier: Carrier,
-    visit: Arc<Visit>,
+    visit: Visit,
 ) -> Result<Settled, Denied> {
     let line = begin(engine, protocol, carrier, visit).await?;
     Ok(Settled {
@@ -158,7 +158,7 @@ pub(super) async fn begin(
     engine: &Engine,
     protocol: Protocol,
     carrier: Carrier,
-    visit: Arc<Visit>,
+    visit: Visit,
 ) -> Result<Arc<Line>, Denied> {
     if visit.query().len() > http::QUERY {
         return Err(Denied::plain(414, "URI too long"));
@@ -172,7 +172,7 @@ pub(super) async fn begin(
             line
         }
         Protocol::EngineIo | Protocol::Plain | Protocol::Sse => {
-            let (id, welcome) = engine.grant(protocol, Arc::clone(&visit)).await?;
+            let (id, welcome) = engine.grant(protocol, visit.clone()).await?;
             let line = engine.line_named(id, protocol, carrier, visit);
             if protocol == Protocol::EngineIo {
                 let _ = line.outbox.push(engine.open_packet(&line));
