@@ -36,6 +36,7 @@ mod startup;
 mod throughput;
 
 use std::future::Future;
+use std::path::Path;
 use std::process::ExitCode;
 
 use figures::Section;
@@ -73,7 +74,7 @@ Callboard among its peers, server on one core, load on another, in turns:
   --rounds N         how often everything is measured, in turns
   --clients N,N      with how many
   --servers A,B      of raw, callboard, socketioxide, socket.io
-  --out FILE         write the Markdown there as well
+  --out FILE         write the Markdown there as well, into the place that it keeps for results
   --plots FOLDER     where the plots go, if not to docs/benchmarks
 
 PostgreSQL is measured when CALLBOARD_TEST_POSTGRES_URL names one; `cargo xtask bench` starts one where it is needed.
@@ -172,9 +173,42 @@ async fn run(alone: &[&str], peers: &[&str], options: &Options) -> Result<()> {
         tell(section.to_string());
     }
     match &options.out {
-        Some(file) => {
-            std::fs::write(file, told).map_err(|error| format!("{}: {error}", file.display()))
-        }
+        Some(file) => save(file, &told),
         None => Ok(()),
+    }
+}
+
+/// Into the place that a document keeps for results; a file without one is all results.
+fn save(file: &Path, told: &str) -> Result<()> {
+    let document = std::fs::read_to_string(file).unwrap_or_default();
+    std::fs::write(file, placed(&document, told))
+        .map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn placed(document: &str, told: &str) -> String {
+    let place = document
+        .split_once("<!-- results")
+        .and_then(|(before, rest)| {
+            let (words, rest) = rest.split_once("-->\n")?;
+            let (_, after) = rest.split_once("<!-- end of results -->")?;
+            Some(format!(
+                "{before}<!-- results{words}-->\n{}\n<!-- end of results -->{after}",
+                told.trim_end()
+            ))
+        });
+    place.unwrap_or_else(|| told.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_go_into_the_place_that_a_document_keeps_for_them() {
+        let document = "# A\n<!-- results: here -->\nold\n<!-- end of results -->\n## B\n";
+        let new = placed(document, "new\n\n");
+        assert_eq!(new, document.replace("old", "new"));
+        assert_eq!(placed(&new, "new"), new);
+        assert_eq!(placed("nothing", "new"), "new");
     }
 }

@@ -82,6 +82,13 @@ pub fn peers(command: &str, arguments: &[&str]) -> Result<Command> {
     Ok(cargo)
 }
 
+/// Whether they are formatted.
+pub fn peers_format() -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["fmt", "--check"]).current_dir(peers_folder());
+    cargo
+}
+
 fn peers_folder() -> PathBuf {
     root().join("bench/peers")
 }

@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-use crate::{Result, clients, needs, postgres, root, step};
+use crate::{Result, bench, clients, needs, postgres, root, step};
 
 /// The tests that take long or measure time: in a module of this name, run by themselves, one after the other.
 const LONG: &str = "long::";
@@ -72,8 +72,28 @@ pub fn run(arguments: &[String]) -> Result<()> {
             );
         }
     }
+    benchmarks(&mut tally, &postgres_url)?;
     drop(server);
     tally.conclude()
+}
+
+/// Benchmarks are no tests: it is only seen that they compile and run. What they are compared with is a workspace of its
+/// own, built without optimisation here.
+fn benchmarks(tally: &mut Tally, postgres_url: &str) -> Result<()> {
+    tally.check("format of the peers", bench::peers_format());
+    let lints = ["--all-targets", "--", "--deny", "warnings"];
+    tally.check("clippy on the peers", bench::peers("clippy", &lints)?);
+    if tally.check("build of the peers", bench::peers("build", &[])?) {
+        clients::node_peer()?;
+        let programs = bench::target()?.join("debug");
+        let mut quick = Command::new(programs.join("bench"));
+        quick
+            .args(["all", "--quick"])
+            .current_dir(root())
+            .env(postgres::URL_VARIABLE, postgres_url);
+        tally.check("benchmarks, a quick run", quick);
+    }
+    Ok(())
 }
 
 fn cargo(arguments: &[&str]) -> Command {
