@@ -21,6 +21,7 @@ mod workers;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
@@ -373,6 +374,7 @@ pub async fn run(names: &[&str], options: &Options) -> Result<Table> {
     ));
     for name in names {
         eprintln!("{name} …");
+        let begun = Instant::now();
         match *name {
             "fan-out" => fan_out::run(&field, options, limit, &mut table).await?,
             "latency" => latency::run(&field, options, limit, &mut table).await?,
@@ -386,6 +388,7 @@ pub async fn run(names: &[&str], options: &Options) -> Result<Table> {
             "workers" => workers::run(&field, options, limit, &mut table).await?,
             other => return Err(format!("{other}: no such section")),
         }
+        eprintln!("{name}: {:.0} s", begun.elapsed().as_secs_f64());
     }
     field.end().await?;
     cores.move_back()?;
