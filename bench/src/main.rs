@@ -158,8 +158,11 @@ async fn run(alone: &[&str], peers: &[&str], options: &Options) -> Result<()> {
         println!("{text}");
         told += &format!("\n{text}");
     };
+    let mut outcome = Ok(());
     if !peers.is_empty() {
-        tell(peers::run(peers, options).await?.to_string());
+        let table = peers::run(peers, options).await?;
+        tell(table.to_string());
+        outcome = table.outcome();
     }
     for name in alone {
         let section: Section = match *name {
@@ -172,10 +175,10 @@ async fn run(alone: &[&str], peers: &[&str], options: &Options) -> Result<()> {
         };
         tell(section.to_string());
     }
-    match &options.out {
-        Some(file) => save(file, &told),
-        None => Ok(()),
+    if let Some(file) = &options.out {
+        save(file, &told)?;
     }
+    outcome
 }
 
 /// Into the place that a document keeps for results; a file without one is all results.

@@ -65,12 +65,17 @@ impl Load {
         let mut progress = Progress::new();
         let mut due = Instant::now();
         let until = due + lasts;
+        let mut next = 0;
         loop {
             let now = Instant::now();
             if now >= due
                 && due < until
-                && let Some(publisher) = (0..WINDOW).find(|one| !self.publishers[*one].waits)
+                && let Some(publisher) = (next..next + WINDOW)
+                    .map(|number| number % WINDOW)
+                    .find(|one| !self.publishers[*one].waits)
             {
+                // In turn, so that none idles so long that its connection is ended.
+                next = publisher + 1;
                 self.publish(publisher, request, receivers, due)?;
                 due += every;
             }

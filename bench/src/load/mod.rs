@@ -180,22 +180,36 @@ impl Load {
     /// Sees to it that so many can publish.
     pub fn publishers(&mut self, count: usize) -> Result<()> {
         while self.publishers.len() < count {
-            let stream = std::net::TcpStream::connect(self.address)
-                .and_then(|stream| {
-                    stream.set_nodelay(true)?;
-                    stream.set_nonblocking(true)?;
-                    Ok(stream)
-                })
-                .map_err(|error| format!("a publisher cannot connect: {error}"))?;
-            let mut stream = TcpStream::from_std(stream);
-            let token = Token(PUBLISHER + self.publishers.len());
-            self.poll
-                .registry()
-                .register(&mut stream, token, Interest::READABLE)
-                .map_err(|error| error.to_string())?;
+            let stream = self.open_publisher(self.publishers.len())?;
             self.publishers.push(Publisher::new(stream));
         }
+        self.reopen_publishers()
+    }
+
+    fn reopen_publishers(&mut self) -> Result<()> {
+        for number in 0..self.publishers.len() {
+            if self.publishers[number].gone {
+                let stream = self.open_publisher(number)?;
+                self.publishers[number].reopen(stream)?;
+            }
+        }
         Ok(())
+    }
+
+    fn open_publisher(&self, number: usize) -> Result<TcpStream> {
+        let stream = std::net::TcpStream::connect(self.address)
+            .and_then(|stream| {
+                stream.set_nodelay(true)?;
+                stream.set_nonblocking(true)?;
+                Ok(stream)
+            })
+            .map_err(|error| format!("a publisher cannot connect: {error}"))?;
+        let mut stream = TcpStream::from_std(stream);
+        self.poll
+            .registry()
+            .register(&mut stream, Token(PUBLISHER + number), Interest::READABLE)
+            .map_err(|error| error.to_string())?;
+        Ok(stream)
     }
 
     /// Waits until something is ready, at most so long, and deals with it.
@@ -210,7 +224,10 @@ impl Load {
         for event in &events {
             let Token(token) = event.token();
             outcome = if let Some(publisher) = token.checked_sub(PUBLISHER) {
-                self.publishers[publisher].read(&mut self.buffer)
+                match self.publishers.get_mut(publisher) {
+                    Some(publisher) => publisher.read(&mut self.buffer),
+                    None => Ok(()),
+                }
             } else {
                 self.client(token, event)
             };
@@ -219,7 +236,8 @@ impl Load {
             }
         }
         self.events = events;
-        outcome
+        outcome?;
+        self.reopen_publishers()
     }
 
     fn client(&mut self, index: usize, event: &Event) -> Result<()> {

@@ -34,8 +34,11 @@ impl Request {
 pub struct Publisher {
     stream: TcpStream,
     buffer: Vec<u8>,
-    /// How much of the answer is missing is known when its head is here.
+    /// What was sent last: it is sent again if the server ended an idle connection at that very moment.
+    last: Vec<u8>,
     pub waits: bool,
+    /// The server has ended the connection, as servers do with those that idle.
+    pub gone: bool,
     pub sent: Instant,
     pub answered: Instant,
 }
@@ -45,31 +48,56 @@ impl Publisher {
         Self {
             stream,
             buffer: Vec::new(),
+            last: Vec::new(),
             waits: false,
+            gone: false,
             sent: Instant::now(),
             answered: Instant::now(),
         }
     }
 
+    /// Goes on over a new connection.
+    pub fn reopen(&mut self, stream: TcpStream) -> Result<()> {
+        self.stream = stream;
+        self.gone = false;
+        if self.waits { self.write() } else { Ok(()) }
+    }
+
     pub fn send(&mut self, request: &Request, mark: Mark) -> Result<()> {
-        let mut bytes = request.bytes.clone();
+        self.last.clone_from(&request.bytes);
         if let Some(place) = request.mark {
-            bytes[place..place + MARK].copy_from_slice(mark.text().as_bytes());
+            self.last[place..place + MARK].copy_from_slice(mark.text().as_bytes());
         }
         self.waits = true;
         self.sent = Instant::now();
-        self.stream
-            .write_all(&bytes)
-            .map_err(|error| format!("a publisher cannot write: {error}"))
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<()> {
+        match self.stream.write_all(&self.last) {
+            Ok(()) => Ok(()),
+            Err(error) if ended(&error) => {
+                self.gone = true;
+                Ok(())
+            }
+            Err(error) => Err(format!("a publisher cannot write: {error}")),
+        }
     }
 
     /// Reads what is there.
     pub fn read(&mut self, space: &mut [u8]) -> Result<()> {
         loop {
             match self.stream.read(space) {
-                Ok(0) => return Err("the server ended a publisher's connection".to_owned()),
+                Ok(0) => {
+                    self.gone = true;
+                    break;
+                }
                 Ok(read) => self.buffer.extend_from_slice(&space[..read]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if ended(&error) => {
+                    self.gone = true;
+                    break;
+                }
                 Err(error) => return Err(format!("a publisher cannot read: {error}")),
             }
         }
@@ -77,6 +105,9 @@ impl Publisher {
             self.answered = Instant::now();
             self.buffer.clear();
             self.waits = false;
+        }
+        if self.gone && !self.buffer.is_empty() {
+            return Err("the server ended a publisher's connection in its answer".to_owned());
         }
         Ok(())
     }
@@ -106,4 +137,11 @@ impl Publisher {
             ))
         }
     }
+}
+
+fn ended(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+    )
 }

@@ -23,13 +23,16 @@ const MISSED: [usize; 6] = [1, 10, 100, 1_000, 10_000, 100_000];
 const SOCKETS: usize = 200;
 /// Events in one measurement of the rooms.
 const EVENTS: usize = 4_000;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
 const WRITERS: usize = 50;
 
 pub async fn run(field: &Field, options: &Options, limit: usize, table: &mut Table) -> Result<()> {
     clients(field, options, limit, table).await?;
-    rooms(field, options, table).await?;
-    resumes(field, options, table).await
+    if table.present().contains(&Kind::Callboard) {
+        rooms(field, options, table).await?;
+        resumes(field, options, table).await?;
+    }
+    Ok(())
 }
 
 async fn clients(field: &Field, options: &Options, limit: usize, table: &mut Table) -> Result<()> {

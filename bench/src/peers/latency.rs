@@ -14,7 +14,7 @@ const CLIENTS: [usize; 2] = [100, 1_000];
 const DELIVERIES: usize = 20_000;
 const ROUNDS: usize = 3;
 const WARM: Duration = Duration::from_millis(500);
-const LASTS: Duration = Duration::from_secs(4);
+const LASTS: Duration = Duration::from_secs(3);
 
 pub async fn run(field: &Field, options: &Options, limit: usize, table: &mut Table) -> Result<()> {
     for clients in options.clients(&CLIENTS, limit) {

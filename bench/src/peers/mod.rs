@@ -375,18 +375,23 @@ pub async fn run(names: &[&str], options: &Options) -> Result<Table> {
     for name in names {
         eprintln!("{name} …");
         let begun = Instant::now();
-        match *name {
-            "fan-out" => fan_out::run(&field, options, limit, &mut table).await?,
-            "latency" => latency::run(&field, options, limit, &mut table).await?,
-            "idle" => idle::run(&field, options, limit, &mut table).await?,
-            "connect" => connect::run(&field, options, limit, &mut table).await?,
-            "stalled" => stalled::run(&field, options, &mut table).await?,
-            "ceiling" => ceiling::run(&field, options, limit, &mut table).await?,
-            "durable" => durable::run(&field, options, limit, &mut table).await?,
-            "reading" => reading::run(&field, options, &mut table).await?,
-            "growth" => growth::run(&field, options, limit, &mut table).await?,
-            "workers" => workers::run(&field, options, limit, &mut table).await?,
-            other => return Err(format!("{other}: no such section")),
+        let outcome = match *name {
+            "fan-out" => fan_out::run(&field, options, limit, &mut table).await,
+            "latency" => latency::run(&field, options, limit, &mut table).await,
+            "idle" => idle::run(&field, options, limit, &mut table).await,
+            "connect" => connect::run(&field, options, limit, &mut table).await,
+            "stalled" => stalled::run(&field, options, &mut table).await,
+            "ceiling" => ceiling::run(&field, options, limit, &mut table).await,
+            "durable" => durable::run(&field, options, limit, &mut table).await,
+            "reading" => reading::run(&field, options, &mut table).await,
+            "growth" => growth::run(&field, options, limit, &mut table).await,
+            "workers" => workers::run(&field, options, limit, &mut table).await,
+            other => Err(format!("{other}: no such section")),
+        };
+        // The others are worth having all the same.
+        if let Err(why) = outcome {
+            eprintln!("{name} failed: {why}");
+            table.failed(name, &why);
         }
         eprintln!("{name}: {:.0} s", begun.elapsed().as_secs_f64());
     }

@@ -97,6 +97,7 @@ pub struct Table {
     present: Vec<Kind>,
     rows: Vec<Row>,
     notes: Vec<String>,
+    failures: Vec<String>,
 }
 
 impl Table {
@@ -105,6 +106,7 @@ impl Table {
             present,
             rows: Vec::new(),
             notes: Vec::new(),
+            failures: Vec::new(),
         }
     }
 
@@ -130,6 +132,20 @@ impl Table {
 
     pub fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
+    }
+
+    /// A section that broke off: its rows are missing.
+    pub fn failed(&mut self, section: &str, why: &str) {
+        self.note(format!("**{section} failed**: {why}"));
+        self.failures.push(section.to_owned());
+    }
+
+    /// `Err` when a section broke off.
+    pub fn outcome(&self) -> crate::Result<()> {
+        match self.failures.as_slice() {
+            [] => Ok(()),
+            names => Err(format!("failed: {}", names.join(", "))),
+        }
     }
 
     fn line(&self, row: &Row) -> String {
