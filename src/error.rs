@@ -385,6 +385,7 @@ impl From<StoreError> for ApiError {
             }
             StoreError::PreconditionRequired => ApiError::precondition_required(),
             StoreError::Invalid { field, reason } => ApiError::invalid_field(field, reason),
+            StoreError::Locked => ApiError::unavailable(error),
             StoreError::Unavailable(text) => ApiError::unavailable(text),
             StoreError::Panicked => ApiError::internal("the work at the database panicked"),
         }

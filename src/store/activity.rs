@@ -106,12 +106,13 @@ async fn write(store: &Store, entries: &[Arc<Entry>]) -> Result<Seq> {
 async fn insert(tx: &mut Tx, rows: &str) -> Result<()> {
     let text = by_database!(
         tx,
-        sqlite: "INSERT INTO activity (id, seq, action, user_id, user_name, resource_type, resource_id, resource_name,
+        sqlite: "WITH new (row) AS MATERIALIZED (SELECT jsonb(value) FROM json_each($1))
+                 INSERT INTO activity (id, seq, action, user_id, user_name, resource_type, resource_id, resource_name,
                                        changes, ip, created_at)
-                 SELECT unhex(value->>'id'), value->>'seq', value->>'action', unhex(value->>'user_id'),
-                        value->>'user_name', value->>'resource_type', value->>'resource_id', value->>'resource_name',
-                        value->>'changes', value->>'ip', value->>'created_at'
-                 FROM json_each($1)",
+                 SELECT unhex(row->>'id'), row->>'seq', row->>'action', unhex(row->>'user_id'),
+                        row->>'user_name', row->>'resource_type', row->>'resource_id', row->>'resource_name',
+                        row->>'changes', row->>'ip', row->>'created_at'
+                 FROM new",
         postgres: "INSERT INTO activity (id, seq, action, user_id, user_name, resource_type, resource_id, resource_name,
                                          changes, ip, created_at)
                    SELECT * FROM json_to_recordset($1::json) AS

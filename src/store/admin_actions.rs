@@ -21,11 +21,8 @@ pub struct AdminAction {
 
 /// Puts it on the Record.
 pub async fn insert(store: &Store, action: AdminAction, by: By) -> Result<Arc<Entry>> {
-    let action = entry(store, action, by)?;
-    let appended = store
-        .write(move |tx| Box::pin(async move { tx.append(action) }))
-        .await?;
-    Ok(appended.entry())
+    let [entry] = store.record([entry(store, action, by)?]).await?;
+    Ok(entry)
 }
 
 /// Puts an event that an admin sends on the Record, and behind it that the admin did so. Gives both.
@@ -35,11 +32,7 @@ pub async fn insert_with_event(
     action: AdminAction,
     by: By,
 ) -> Result<[Arc<Entry>; 2]> {
-    let action = entry(store, action, by)?;
-    let appended = store
-        .write(move |tx| Box::pin(async move { Ok([tx.append(event)?, tx.append(action)?]) }))
-        .await?;
-    Ok(appended.map(|appended| appended.entry()))
+    store.record([event, entry(store, action, by)?]).await
 }
 
 fn entry(store: &Store, action: AdminAction, by: By) -> Result<NewEntry> {

@@ -9,11 +9,13 @@ use callboard_actors::model::page::Page;
 use callboard_actors::model::record::{Entry, NewEntry, Resource};
 use callboard_actors::model::room::{Channel, Namespace};
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::convert::{corrupt, json, micros, moment, moments, no_nul, parse, raw, word};
 use super::page::{Key, Scope};
+use super::tx::{Rows, array};
 use super::{Conn, Result, Store, StoreError, Tx};
 
 /// Which episodes a list shows. Nothing set: all.
@@ -62,6 +64,15 @@ macro_rules! columns {
     () => {
         "id, title, episode_number, season, description, air_date, team, status, metadata, published_at, created_by, \
          created_at, updated_at, version"
+    };
+}
+
+macro_rules! new {
+    () => {
+        "json_to_recordset($1::json) AS new
+             (id uuid, title text, episode_number bigint, season bigint, description text, air_date text, team text,
+              status text, metadata text, published_at bigint, created_by uuid, created_at bigint, updated_at bigint,
+              version bigint, folded text)"
     };
 }
 
@@ -181,31 +192,26 @@ pub async fn insert(
 ) -> Result<(Episode, Arc<Entry>)> {
     check(&fields)?;
     let now = store.now();
-    let (episode, appended) = store
+    let episode = Episode {
+        id: Uuid::now_v7(),
+        published_at: (fields.status == Status::Published).then_some(now),
+        fields,
+        created_by: who.id,
+        created_at: now,
+        updated_at: now,
+        version: 1,
+    };
+    let new = entry(Kind::EpisodeCreated, &episode, None, now, who, origin)?;
+    let row = json(&NewRow::of(&episode)?)?;
+    if let Some(entry) = store.put(INSERT, row.clone(), new.clone()).await? {
+        return Ok((episode, entry));
+    }
+    // Somebody is about to take its number, or to fail to.
+    let appended = store
         .write(move |tx| {
             Box::pin(async move {
-                let episode = Episode {
-                    id: Uuid::now_v7(),
-                    published_at: (fields.status == Status::Published).then_some(now),
-                    fields,
-                    created_by: who.id,
-                    created_at: now,
-                    updated_at: now,
-                    version: 1,
-                };
-                put(
-                    tx,
-                    &episode,
-                    concat!(
-                        "INSERT INTO episodes (",
-                        columns!(),
-                        ", folded)
-                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
-                    ),
-                )
-                .await?;
-                let new = entry(Kind::EpisodeCreated, &episode, None, now, who, origin)?;
-                Ok((episode, tx.append(new)?))
+                tx.put(INSERT, array([row.as_str()])).await?;
+                tx.append(new)
             })
         })
         .await?;
@@ -250,27 +256,29 @@ async fn revise(
     edit: impl Fn(&mut Fields) + Send + 'static,
 ) -> Result<(Episode, Option<Arc<Entry>>)> {
     let now = store.now();
-    let (id, mut old) = (seen.id, seen);
-    let mut revision = Revision::of(&old, &change, now, &edit)?;
-    if revision.is_none() {
+    let Some(new) = Revision::of(&seen, &change, now, &edit)? else {
         unchanged?;
-        change.expected.allows(old.version)?;
-        return Ok((old, None));
+        change.expected.allows(seen.version)?;
+        return Ok((seen, None));
+    };
+    if change.expected.allows(seen.version).is_ok()
+        && let Some(entry) = store.put(UPDATE, new.row, new.entry).await?
+    {
+        return Ok((new.episode, Some(entry)));
     }
+    // It is not as it was seen, or not as it is expected: what is there now decides.
     let (episode, appended) = store
         .write(move |tx| {
             Box::pin(async move {
-                while let Some(new) = revision {
-                    if new.put(tx).await? {
-                        change.expected.allows(old.version)?;
-                        return Ok((new.episode, Some(tx.append(new.entry)?)));
-                    }
-                    old = lock(tx, id).await?;
-                    revision = Revision::of(&old, &change, now, &edit)?;
-                }
-                unchanged?;
+                let old = lock(tx, seen.id).await?;
+                let Some(new) = Revision::of(&old, &change, now, &edit)? else {
+                    unchanged?;
+                    change.expected.allows(old.version)?;
+                    return Ok((old, None));
+                };
+                tx.put(UPDATE, array([new.row.as_str()])).await?;
                 change.expected.allows(old.version)?;
-                Ok((old, None))
+                Ok((new.episode, Some(tx.append(new.entry)?)))
             })
         })
         .await?;
@@ -298,6 +306,7 @@ pub async fn delete(store: &Store, id: Uuid, change: Change) -> Result<(Episode,
 /// An episode's next version, and what the Record is told of it.
 struct Revision {
     episode: Episode,
+    row: String,
     entry: NewEntry,
 }
 
@@ -336,42 +345,97 @@ impl Revision {
         };
         let (who, origin) = (change.who.clone(), change.origin.clone());
         let entry = entry(kind, &episode, Some(old), now, who, origin)?;
-        Ok(Some(Revision { episode, entry }))
-    }
-
-    /// `false`: the episode is not at the version before this one any more.
-    async fn put(&self, tx: &mut Tx) -> Result<bool> {
-        let rows = put(
-            tx,
-            &self.episode,
-            "UPDATE episodes
-             SET title = $2, episode_number = $3, season = $4, description = $5, air_date = $6, team = $7, status = $8,
-                 metadata = $9, published_at = $10, updated_at = $13, version = $14, folded = $15
-             WHERE id = $1 AND version = $14 - 1",
-        )
-        .await?;
-        Ok(rows == 1)
+        Ok(Some(Revision {
+            row: json(&NewRow::of(&episode)?)?,
+            episode,
+            entry,
+        }))
     }
 }
 
-/// Runs a statement that takes every column, in the order of `columns!`, and then `folded`.
-async fn put(tx: &mut Tx, episode: &Episode, text: &'static str) -> Result<u64> {
-    let fields = &episode.fields;
-    let metadata = fields.metadata.as_ref().map(json).transpose()?;
-    let folded = [Some(&fields.title), fields.description.as_ref()]
-        .into_iter()
-        .flatten()
-        .map(|text| text.to_lowercase())
-        .collect::<Vec<_>>()
-        .join("\n");
-    sql!(
-        tx, text,
-        episode.id, &fields.title, fields.episode_number, fields.season, &fields.description,
-        fields.air_date.map(|date| date.to_string()), &fields.team, fields.status.as_str(), &metadata,
-        episode.published_at.map(micros), episode.created_by, micros(episode.created_at), micros(episode.updated_at),
-        episode.version, &folded => execute
-    )
+/// A row as it is handed to the database; see [`Rows`].
+#[derive(Serialize)]
+struct NewRow<'a> {
+    id: String,
+    title: &'a str,
+    episode_number: i64,
+    season: Option<i64>,
+    description: Option<&'a str>,
+    air_date: Option<String>,
+    team: Option<&'a str>,
+    status: &'a str,
+    metadata: Option<String>,
+    published_at: Option<i64>,
+    created_by: String,
+    created_at: i64,
+    updated_at: i64,
+    version: i64,
+    folded: String,
 }
+
+impl NewRow<'_> {
+    fn of(episode: &Episode) -> Result<NewRow<'_>> {
+        let fields = &episode.fields;
+        let mut folded = fields.title.to_lowercase();
+        if let Some(description) = &fields.description {
+            folded.push('\n');
+            folded.push_str(&description.to_lowercase());
+        }
+        Ok(NewRow {
+            id: episode.id.simple().to_string(),
+            title: &fields.title,
+            episode_number: fields.episode_number,
+            season: fields.season,
+            description: fields.description.as_deref(),
+            air_date: fields.air_date.map(|date| date.to_string()),
+            team: fields.team.as_deref(),
+            status: fields.status.as_str(),
+            metadata: fields.metadata.as_ref().map(json).transpose()?,
+            published_at: episode.published_at.map(micros),
+            created_by: episode.created_by.simple().to_string(),
+            created_at: micros(episode.created_at),
+            updated_at: micros(episode.updated_at),
+            version: episode.version,
+            folded,
+        })
+    }
+}
+
+const INSERT: Rows = Rows {
+    sqlite: concat!(
+        "WITH new (row) AS MATERIALIZED (SELECT jsonb(value) FROM json_each($1))
+         INSERT INTO episodes (", columns!(), ", folded)
+         SELECT unhex(row->>'id'), row->>'title', row->>'episode_number', row->>'season',
+                row->>'description', row->>'air_date', row->>'team', row->>'status', row->>'metadata',
+                row->>'published_at', unhex(row->>'created_by'), row->>'created_at', row->>'updated_at',
+                row->>'version', row->>'folded'
+         FROM new"
+    ),
+    postgres: concat!(
+        "INSERT INTO episodes (", columns!(), ", folded)
+         SELECT ", columns!(), ", folded FROM ", new!()
+    ),
+};
+
+/// Only if it is at the version before.
+const UPDATE: Rows = Rows {
+    sqlite: "WITH new (row) AS MATERIALIZED (SELECT jsonb(value) FROM json_each($1))
+             UPDATE episodes
+             SET title = row->>'title', episode_number = row->>'episode_number', season = row->>'season',
+                 description = row->>'description', air_date = row->>'air_date', team = row->>'team',
+                 status = row->>'status', metadata = row->>'metadata', published_at = row->>'published_at',
+                 updated_at = row->>'updated_at', version = row->>'version', folded = row->>'folded'
+             FROM new
+             WHERE episodes.id = unhex(row->>'id') AND episodes.version = (row->>'version') - 1",
+    postgres: concat!(
+        "UPDATE episodes
+         SET title = new.title, episode_number = new.episode_number, season = new.season,
+             description = new.description, air_date = new.air_date, team = new.team, status = new.status,
+             metadata = new.metadata, published_at = new.published_at, updated_at = new.updated_at,
+             version = new.version, folded = new.folded
+         FROM ", new!(), " WHERE episodes.id = new.id AND episodes.version = new.version - 1"
+    ),
+};
 
 /// The entry of a change: the episode's fields, flat, and what changed since `old`.
 fn entry(

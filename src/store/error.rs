@@ -22,6 +22,9 @@ pub enum StoreError {
         field: &'static str,
         reason: &'static str,
     },
+    /// Somebody holds a row for longer than was waited.
+    #[error("a row is locked")]
+    Locked,
     /// The database did not do it. The text is for the log.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
@@ -59,6 +62,10 @@ impl From<sqlx::Error> for StoreError {
                     Some((_, code)) => StoreError::Conflict { code },
                     None => StoreError::Unavailable(error.to_string()),
                 }
+            }
+            // PostgreSQL's lock_not_available.
+            sqlx::Error::Database(fault) if fault.code().as_deref() == Some("55P03") => {
+                StoreError::Locked
             }
             // It names a user, say, whom somebody removed by hand.
             sqlx::Error::Database(fault) if fault.is_foreign_key_violation() => {

@@ -19,7 +19,8 @@
 //!
 //! [`Store::write`] runs a job in a transaction. On SQLite one task owns the one connection that writes and commits
 //! jobs that wait together, together ([`writer`]): one `fsync` for up to 64 requests. On PostgreSQL each job is a
-//! transaction on a connection of the pool ([`pooled`]). Either way a job runs to its end once it was begun: a request
+//! transaction on a connection of the pool ([`pooled`]). [`Store::put`] is for what many do at once, one row and its
+//! entry: there is such a writer on PostgreSQL too, and the rows of a group go into one statement. Either way a job runs to its end once it was begun: a request
 //! that is dropped half-way changes nothing about the fate of its write. A job that fails, or panics, leaves nothing; so
 //! does one in which a statement failed, even if the job looks away.
 //!
@@ -29,6 +30,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use callboard_actors::model::identity::{Origin, UserRef};
+use callboard_actors::model::record::{Entry, NewEntry};
 use callboard_actors::runtime::Clock;
 use chrono::{DateTime, SubsecRound, Utc};
 use futures_util::future::BoxFuture;
@@ -37,6 +39,7 @@ use tokio::sync::OnceCell;
 
 pub use self::connection::Conn;
 pub use self::error::StoreError;
+use self::tx::Rows;
 pub use self::tx::{Appended, Tx};
 
 #[macro_use]
@@ -109,7 +112,11 @@ enum Pools {
         read: sqlx::Pool<Sqlite>,
         writer: writer::Writer,
     },
-    Postgres(pooled::Pooled),
+    Postgres {
+        pooled: pooled::Pooled,
+        /// Of rows that go together.
+        writer: writer::Writer,
+    },
 }
 
 impl Store {
@@ -122,7 +129,7 @@ impl Store {
     pub async fn migrate(&self) -> Result<()> {
         let done = match &self.0.pools {
             Pools::Sqlite { write, .. } => sqlx::migrate!("migrations/sqlite").run(write).await,
-            Pools::Postgres(pooled) => {
+            Pools::Postgres { pooled, .. } => {
                 sqlx::migrate!("migrations/postgres")
                     .run(pooled.pool())
                     .await
@@ -135,7 +142,7 @@ impl Store {
     pub async fn read(&self) -> Result<Conn> {
         match &self.0.pools {
             Pools::Sqlite { read, .. } => Ok(Conn::sqlite(read.acquire().await?)),
-            Pools::Postgres(pooled) => pooled.read().await,
+            Pools::Postgres { pooled, .. } => pooled.read().await,
         }
     }
 
@@ -151,7 +158,33 @@ impl Store {
     {
         match &self.0.pools {
             Pools::Sqlite { writer, .. } => writer.write(work).await,
-            Pools::Postgres(pooled) => pooled.write(work).await,
+            Pools::Postgres { pooled, .. } => pooled.write(work).await,
+        }
+    }
+
+    /// Writes a row by a statement, together with the rows of others, and puts the entry on the Record. `None`: the
+    /// statement concerned no row, or one that somebody else holds; nothing was written.
+    async fn put(&self, statement: Rows, row: String, new: NewEntry) -> Result<Option<Arc<Entry>>> {
+        record::check(&new)?;
+        let put = self.writer().put(Some((statement, row)), vec![new]).await?;
+        Ok(put.and_then(|appended| Some(appended.first()?.entry())))
+    }
+
+    /// Puts entries on the Record, one after the other, that stand for no row.
+    async fn record<const N: usize>(&self, new: [NewEntry; N]) -> Result<[Arc<Entry>; N]> {
+        new.iter().try_for_each(record::check)?;
+        let put = self
+            .writer()
+            .put(None, new.into())
+            .await?
+            .unwrap_or_default();
+        let entries: Vec<_> = put.iter().map(Appended::entry).collect();
+        entries.try_into().map_err(|_| StoreError::closed())
+    }
+
+    fn writer(&self) -> &writer::Writer {
+        match &self.0.pools {
+            Pools::Sqlite { writer, .. } | Pools::Postgres { writer, .. } => writer,
         }
     }
 
@@ -166,7 +199,7 @@ impl Store {
     pub fn kind(&self) -> &'static str {
         match &self.0.pools {
             Pools::Sqlite { .. } => "sqlite",
-            Pools::Postgres(_) => "postgres",
+            Pools::Postgres { .. } => "postgres",
         }
     }
 
@@ -185,7 +218,10 @@ impl Store {
                         read.close().await;
                         write.close().await;
                     }
-                    Pools::Postgres(pooled) => pooled.close().await,
+                    Pools::Postgres { pooled, writer } => {
+                        writer.close().await;
+                        pooled.close().await;
+                    }
                 }
             })
             .await;

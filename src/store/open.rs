@@ -12,7 +12,7 @@ use sqlx::{Postgres, Sqlite};
 use tokio::sync::OnceCell;
 
 use super::pooled::Pooled;
-use super::writer::Writer;
+use super::writer::{Source, Writer};
 use super::{Inner, Pools, Result, Store, StoreError};
 
 /// How long a request waits for a connection, or for a place in the writer's queue.
@@ -27,7 +27,11 @@ impl Store {
     pub async fn open(url: &str, clock: Clock) -> Result<Store> {
         let pools = match url.split_once("://").map(|(scheme, _)| scheme) {
             Some("sqlite") => sqlite(url).await?,
-            Some("postgres" | "postgresql") => Pools::Postgres(Pooled::new(postgres(url).await?)),
+            Some("postgres" | "postgresql") => {
+                let pooled = Pooled::new(postgres(url).await?);
+                let writer = Writer::start(Source::Postgres(pooled.clone()));
+                Pools::Postgres { pooled, writer }
+            }
             // Not the URL itself: it may hold a password.
             _ => return Err(refused("accepted: sqlite://path, postgres://…")),
         };
@@ -68,7 +72,7 @@ async fn sqlite(url: &str) -> Result<Pools> {
     let read = pool::<Sqlite>(SqlitePoolOptions::new(), SQLITE_READERS)
         .connect_with(options.create_if_missing(false).pragma("query_only", "ON"))
         .await?;
-    let writer = Writer::start(write.clone());
+    let writer = Writer::start(Source::Sqlite(write.clone()));
     Ok(Pools::Sqlite {
         write,
         read,

@@ -1,4 +1,4 @@
-//! PostgreSQL's side: a pool of connections, and one transaction for each write.
+//! PostgreSQL's side: a pool of connections, and one transaction for each write that is more than a row.
 //!
 //! A connection's socket belongs to the runtime that made it, so connections are made, and writes run, on the runtime in
 //! which the store was opened. A server that was restarted leaves dead connections in the pool: a read finds out by a
@@ -60,7 +60,7 @@ impl Pooled {
         let pooled = self.clone();
         // A task of its own: whoever asked may go away.
         self.at_home(async move {
-            let outcome = transaction(pooled.begin().await?, work).await;
+            let outcome = transaction(pooled.begin(false).await?, work).await;
             drop(open);
             outcome
         })
@@ -73,7 +73,8 @@ impl Pooled {
         self.pool.close().await;
     }
 
-    async fn begin(&self) -> Result<Tx> {
+    /// A transaction of one job, or one that is `shared` by several.
+    pub async fn begin(&self, shared: bool) -> Result<Tx> {
         // At most every connection of the pool is dead.
         let mut tries = self.pool.options().get_max_connections() + 1;
         loop {
@@ -83,7 +84,7 @@ impl Pooled {
             };
             let mut tx = Tx::new(conn);
             tries -= 1;
-            match tx.begin().await {
+            match tx.begin(shared).await {
                 Ok(()) => return Ok(tx),
                 Err(error) => {
                     tx.discard();

@@ -85,21 +85,24 @@ pub(super) async fn commit(
     let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
     let rows = entries.map(NewRow::of).collect::<Result<Vec<_>>>()?;
     let rows = json(&rows)?;
-    // One round trip on PostgreSQL, and then the commit, since everybody else waits meanwhile. SQLite has no UPDATE
+    // One round trip on PostgreSQL, and then the commit, since everybody else waits meanwhile; whatever was waited for
+    // up to here, for the head it is so long. SQLite has no UPDATE
     // within a WITH, and runs it all in one hop.
     let text = by_database!(
         conn,
         sqlite: "UPDATE record_head SET last = last + $2;
+                 WITH new (number, row) AS MATERIALIZED (SELECT key, jsonb(value) FROM json_each($1))
                  INSERT INTO record (seq, id, at, event, actor_id, actor_name, resource_type, resource_id, audience, data,
                                      request_id, ip, user_agent)
-                 SELECT last - $2 + 1 + key, unhex(value->>'id'), value->>'at', value->>'event',
-                        unhex(value->>'actor_id'), value->>'actor_name', value->>'resource_type',
-                        value->>'resource_id', value->>'audience', value->>'data', value->>'request_id',
-                        value->>'ip', value->>'user_agent'
-                 FROM record_head, json_each($1);
+                 SELECT last - $2 + 1 + number, unhex(row->>'id'), row->>'at', row->>'event',
+                        unhex(row->>'actor_id'), row->>'actor_name', row->>'resource_type',
+                        row->>'resource_id', row->>'audience', row->>'data', row->>'request_id',
+                        row->>'ip', row->>'user_agent'
+                 FROM record_head, new;
                  SELECT last FROM record_head;
                  COMMIT",
-        postgres: "WITH head AS (UPDATE record_head SET last = last + $2 RETURNING last),
+        postgres: "WITH head AS (UPDATE record_head SET last = last + $2
+                                 WHERE set_config('lock_timeout', '15s', TRUE) IS NOT NULL RETURNING last),
                         put AS (INSERT INTO record (seq, id, at, event, actor_id, actor_name, resource_type, resource_id,
                                                     audience, data, request_id, ip, user_agent)
                                 SELECT last - $2 + new.number, new.id, new.at, new.event, new.actor_id, new.actor_name,

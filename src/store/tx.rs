@@ -21,6 +21,28 @@ pub struct Tx {
     kept: usize,
 }
 
+/// A statement that writes rows, which it gets as one JSON array: any number of them at once. The columns' types are those
+/// of the table; ids are in hexadecimal, without hyphens, which both databases read. (SQLite spells a row of `json_each`
+/// out, and reads it, each time that it is named: so it is named once, and kept as `jsonb`.)
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Rows {
+    pub sqlite: &'static str,
+    pub postgres: &'static str,
+}
+
+/// The array of such rows.
+pub(super) fn array<'r>(rows: impl IntoIterator<Item = &'r str>) -> String {
+    let mut array = String::from("[");
+    for row in rows {
+        if array.len() > 1 {
+            array.push(',');
+        }
+        array.push_str(row);
+    }
+    array.push(']');
+    array
+}
+
 /// An entry that a write puts on the Record. Until the commit it has no `seq`.
 pub struct Appended(Arc<OnceLock<Arc<Entry>>>);
 
@@ -33,6 +55,10 @@ impl Appended {
 }
 
 const BEGIN_SQLITE: &str = "BEGIN IMMEDIATE; SAVEPOINT job";
+/// Whoever shares a transaction does not wait for a row that another one holds: two that wait for each other would stand
+/// still, with all that share them. For the Record's head, which is held for a moment only, everybody waits; see
+/// [`record::commit`].
+const SHARED_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '20ms'; SAVEPOINT job";
 const BEGIN_POSTGRES: &str = "BEGIN; SAVEPOINT job";
 const NEXT: &str = "RELEASE job; SAVEPOINT job";
 
@@ -45,14 +71,16 @@ impl Tx {
         }
     }
 
-    /// PostgreSQL is asked at once: the connection may be dead, which no job shall pay for.
-    pub(super) async fn begin(&mut self) -> Result<()> {
-        let begun = match &mut self.conn.link {
-            Link::Sqlite(_) => {
+    /// Begins a transaction, of one job or `shared` by several. PostgreSQL is asked at once: the connection may be dead,
+    /// which no job shall pay for.
+    pub(super) async fn begin(&mut self, shared: bool) -> Result<()> {
+        let begun = match (&mut self.conn.link, shared) {
+            (Link::Sqlite(_), _) => {
                 self.conn.ahead = Some(BEGIN_SQLITE);
                 return Ok(());
             }
-            Link::Postgres(link) => run_ahead(link, Some(BEGIN_POSTGRES)).await,
+            (Link::Postgres(link), true) => run_ahead(link, Some(SHARED_POSTGRES)).await,
+            (Link::Postgres(link), false) => run_ahead(link, Some(BEGIN_POSTGRES)).await,
         };
         self.conn.note(begun)
     }
@@ -69,6 +97,12 @@ impl Tx {
     #[doc(hidden)]
     pub async fn execute(&mut self, text: &'static str) -> Result<u64> {
         sql!(&mut self.conn, text => execute)
+    }
+
+    /// Writes rows. Gives how many the statement concerned.
+    pub(super) async fn put(&mut self, statement: Rows, rows: String) -> Result<u64> {
+        let text = by_database!(self.conn, sqlite: statement.sqlite, postgres: statement.postgres);
+        sql!(&mut self.conn, text, &rows => execute)
     }
 
     /// What the job did is part of the transaction. The next one begins.
@@ -93,6 +127,10 @@ impl Tx {
     pub(super) async fn commit(&mut self) -> Result<()> {
         self.kept = 0;
         let entries = std::mem::take(&mut self.entries);
+        if matches!(self.conn.link, Link::Postgres(_)) {
+            // No other job comes, so it needs no savepoint.
+            self.conn.ahead = None;
+        }
         if entries.is_empty() {
             return match self.conn.ahead.take() {
                 // Nobody ran a statement.

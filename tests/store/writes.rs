@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use callboard::store::episodes::{Change, Expected};
 use callboard::store::{Store, StoreError, episodes, record};
+use callboard_actors::model::episode::{Episode, Fields};
 use callboard_actors::model::identity::{Origin, UserRef};
 use callboard_actors::model::record::{Entry, Seq};
 use futures_util::FutureExt;
@@ -10,11 +12,13 @@ use futures_util::future::join_all;
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
-use crate::bed::{Bed, Kind, entry, fields};
+use crate::bed::{Bed, Kind, change, entry, fields};
 
 on_both!(
     a_failing_job_leaves_nothing_and_does_not_disturb_its_group,
     a_refusal_is_not_answered_before_what_it_is_because_of_can_be_read,
+    changes_that_go_together_do_not_disturb_each_other,
+    a_row_that_somebody_holds_holds_up_nobody_else,
     a_write_whose_request_is_dropped_is_done_all_the_same,
     what_was_handed_in_before_the_close_is_done_and_nothing_after,
     connections_that_the_server_closed_cost_no_request,
@@ -324,4 +328,120 @@ async fn a_refusal_is_not_answered_before_what_it_is_because_of_can_be_read(bed:
         let kept = kept.into_iter().filter(|kept| *kept.as_ref().unwrap());
         assert_eq!(kept.count(), 1);
     }
+}
+
+async fn changes_that_go_together_do_not_disturb_each_other(bed: Bed) {
+    let who = bed.editor().await;
+    let store = &bed.store;
+    let mut seen = Vec::new();
+    for number in 0..12 {
+        let made = episodes::insert(store, fields("x", number), who.clone(), Origin::default());
+        seen.push(made.await.unwrap().0);
+    }
+    let start = record::span(store).await.unwrap().last;
+    let (go, holder) = held_up(store).await;
+    let edit = |episode: &Episode, number: Option<i64>, expected: Expected| {
+        let (store, seen) = (store.clone(), episode.clone());
+        let change = Change {
+            expected,
+            ..change(&who)
+        };
+        tokio::spawn(async move {
+            let edit = move |fields: &mut Fields| {
+                fields.title.push('y');
+                fields.episode_number = number.unwrap_or(fields.episode_number);
+            };
+            let changed = episodes::update(&store, seen, change, edit).await;
+            changed.map(|(episode, entry)| (episode.version, entry.unwrap().seq))
+        })
+    };
+    let any = Expected::Any;
+    let fine: Vec<_> = seen[..9]
+        .iter()
+        .map(|seen| edit(seen, None, any.clone()))
+        .collect();
+    // The second change of an episode begins with what the first one left.
+    let again: Vec<_> = seen[..3]
+        .iter()
+        .map(|seen| edit(seen, None, any.clone()))
+        .collect();
+    let taken = edit(&seen[9], Some(8), any.clone());
+    let stale = edit(&seen[10], None, Expected::OneOf(vec![7]));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    go.notify_one();
+    holder.await.unwrap();
+    let code = "episode_number_taken";
+    assert_eq!(taken.await.unwrap(), Err(StoreError::Conflict { code }));
+    let current = 1;
+    assert_eq!(
+        stale.await.unwrap(),
+        Err(StoreError::Precondition { current })
+    );
+    let mut seqs = Vec::new();
+    for done in join_all(fine.into_iter().chain(again)).await {
+        seqs.push(done.unwrap().unwrap().1);
+    }
+    seqs.sort_unstable();
+    assert_eq!(seqs, (start + 1..=start + 12).collect::<Vec<_>>());
+    for (place, seen) in seen.iter().enumerate() {
+        let now = episodes::get(store, seen.id).await.unwrap();
+        let (version, title) = match place {
+            0..3 => (3, "xyy"),
+            3..9 => (2, "xy"),
+            _ => (1, "x"),
+        };
+        assert_eq!(
+            (now.version, &*now.fields.title),
+            (version, title),
+            "{place}"
+        );
+    }
+    assert!(record::verify(store).await.unwrap().is_sound());
+}
+
+async fn a_row_that_somebody_holds_holds_up_nobody_else(bed: Bed) {
+    // SQLite has no locks on rows.
+    if bed.kind == Kind::Sqlite {
+        return;
+    }
+    let who = bed.editor().await;
+    let store = &bed.store;
+    let mut seen = Vec::new();
+    for number in 0..3 {
+        let made = episodes::insert(store, fields("x", number), who.clone(), Origin::default());
+        seen.push(made.await.unwrap().0);
+    }
+    let (locked, is_locked) = oneshot::channel();
+    let go = Arc::new(Notify::new());
+    let (other, hold) = (bed.another().await, go.clone());
+    let holder = tokio::spawn(async move {
+        let held = other.write(move |tx| {
+            Box::pin(async move {
+                tx.execute("UPDATE episodes SET season = 9 WHERE episode_number = 1")
+                    .await?;
+                locked.send(()).unwrap();
+                hold.notified().await;
+                Ok(())
+            })
+        });
+        held.await.unwrap();
+        other.close().await;
+    });
+    is_locked.await.unwrap();
+    let title = |fields: &mut Fields| fields.title = "y".into();
+    let mut edits = seen.into_iter().map(|seen| {
+        let (store, change) = (store.clone(), change(&who));
+        tokio::spawn(async move { episodes::update(&store, seen, change, title).await })
+    });
+    let (first, held, last) = (edits.next(), edits.next(), edits.next());
+    for free in [first, last] {
+        assert_eq!(free.unwrap().await.unwrap().unwrap().0.version, 2);
+    }
+    go.notify_one();
+    holder.await.unwrap();
+    let (changed, _) = held.unwrap().await.unwrap().unwrap();
+    assert_eq!((changed.version, changed.fields.season), (2, Some(9)));
+    assert!(record::verify(store).await.unwrap().is_sound());
 }
