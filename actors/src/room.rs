@@ -19,7 +19,7 @@ use actix::{Actor, AsyncContext, Handler, Message, Supervised};
 use crate::broadcaster::Token;
 use crate::hub::{self, Event, Hub, Members};
 use crate::model::envelope::Delivery;
-use crate::runtime::{Context, Mailbox};
+use crate::runtime::{Context, Mailbox, Trim};
 use crate::session::Reason;
 use crate::subscriber::{Key, Subscriber};
 
@@ -187,9 +187,7 @@ impl Room {
         if members.len() < members.capacity() / 4 {
             members.shrink_to(2 * members.len());
         }
-        if self.places.len() < self.places.capacity() / 4 {
-            self.places.shrink_to(2 * self.places.len());
-        }
+        self.places.trim();
     }
 
     fn hand_on(&mut self) {

@@ -34,7 +34,7 @@ use crate::model::event::Kind;
 use crate::model::identity::{Identity, Role, UserRef};
 use crate::model::record::Entry;
 use crate::model::room::{Channel, Namespace};
-use crate::runtime::{Context, Restart, Spec, Teller};
+use crate::runtime::{Context, Restart, Spec, Teller, Trim};
 use crate::session::{Connection, Protocol, Reason};
 
 /// Messages that wait for it: a herd of connections that all open at once.
@@ -353,8 +353,10 @@ impl SocketRegistry {
     fn forget_user(&mut self, connection: &Arc<str>, user: Uuid) {
         if let Some(lines) = self.users.get_mut(&user) {
             lines.remove(connection);
+            lines.trim();
             if lines.is_empty() {
                 self.users.remove(&user);
+                self.users.trim();
             }
         }
     }
@@ -363,6 +365,7 @@ impl SocketRegistry {
     fn forget_socket(&mut self, connection: &Arc<str>, socket: &Socket) {
         if self.sids.get(&socket.sid) == Some(connection) {
             self.sids.remove(&socket.sid);
+            self.sids.trim();
             self.ends.remove(&(socket.expires_at, socket.sid.clone()));
         }
     }
@@ -371,6 +374,7 @@ impl SocketRegistry {
         let Some(line) = self.lines.remove(connection) else {
             return;
         };
+        self.lines.trim();
         for socket in &line.sockets {
             self.forget_socket(connection, socket);
             self.forget_user(connection, socket.identity.user.id);

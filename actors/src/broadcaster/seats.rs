@@ -7,7 +7,7 @@ use super::WINDOW;
 use super::window::Window;
 use crate::model::room::Channel;
 use crate::room::{self, Room};
-use crate::runtime::{Ledger, Mailbox, Restart, Spec, supervise_here};
+use crate::runtime::{Ledger, Mailbox, Restart, Spec, Trim, supervise_here};
 use crate::session::Reason;
 use crate::subscriber::{Key, Subscriber};
 
@@ -151,10 +151,7 @@ impl Seats {
         }
         if member.channels.is_empty() {
             self.members.remove(&key);
-            // What a herd took is given back when it has left.
-            if self.members.len() < self.members.capacity() / 4 {
-                self.members.shrink_to(2 * self.members.len());
-            }
+            self.members.trim();
         }
     }
 

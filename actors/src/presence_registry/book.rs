@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::model::identity::UserRef;
 use crate::model::presence::{Presence, Status, Subject};
+use crate::runtime::Trim;
 use crate::session::Outbox;
 
 /// How long somebody stays when its last socket has gone.
@@ -182,6 +183,7 @@ impl Book {
         let Some(socket) = self.sockets.remove(sid) else {
             return;
         };
+        self.sockets.trim();
         let lease = now.clock + GRACE;
         for subject in socket.subjects {
             let view = self.view_mut(&subject, socket.user);
@@ -309,6 +311,7 @@ impl Book {
                 End::Person(user) => {
                     let before = self.seen(user);
                     self.people.remove(&user);
+                    self.people.trim();
                     self.tell_offline(before, now.wall);
                 }
                 End::View(subject, user) => self.end_view(&subject, user, None),
@@ -479,7 +482,9 @@ impl Hold {
 
     /// Whether that was the last socket.
     fn release(&mut self, sid: &Arc<str>) -> bool {
-        self.sockets.remove(sid) && self.sockets.is_empty()
+        let was_there = self.sockets.remove(sid);
+        self.sockets.trim();
+        was_there && self.sockets.is_empty()
     }
 
     fn lease(&mut self, end: End, until: Duration, ends: &mut Ends) {

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::clock::Clock;
 use super::fault::How;
 use super::gauge::{Gauge, Reading};
+use super::trim::Trim;
 use super::{Restart, Spec};
 
 /// One row of `GET /api/v1/actors`.
@@ -284,6 +285,7 @@ impl Row {
     pub fn retire(&self, id: u64, last: Reading) {
         let mut book = self.book.lock();
         if book.gauges.remove(&id).is_some() {
+            book.gauges.trim();
             book.past.add(last);
         }
     }

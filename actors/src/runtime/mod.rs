@@ -46,6 +46,7 @@ mod ledger;
 mod mailbox;
 mod signal;
 mod supervisor;
+mod trim;
 
 pub use clock::{Clock, Interval, Sleep};
 pub use context::Context;
@@ -53,7 +54,10 @@ pub use fault::{How, Panic};
 pub use ledger::{Account, LastPanic, Ledger};
 pub use mailbox::{AskError, Mailbox, Rejected, Teller, WeakMailbox};
 pub use signal::Signal;
+#[cfg(test)]
+pub(crate) use supervisor::future_size;
 pub use supervisor::{supervise, supervise_here};
+pub use trim::Trim;
 
 /// When an actor is started again.
 ///

@@ -380,6 +380,15 @@ where
     }
 }
 
+/// What an actor of this type takes in its task.
+#[cfg(test)]
+pub(crate) const fn future_size<A>() -> usize
+where
+    A: Actor<Context = Context<A>> + Supervised,
+{
+    std::mem::size_of::<Supervisor<A>>()
+}
+
 /// The words of a panic. Takes the payload apart inside a guard: it is any value, with any `Drop`.
 fn text_of(payload: Box<dyn Any + Send>) -> String {
     let text = match (

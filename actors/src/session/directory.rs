@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 
 use super::line::Line;
+use crate::runtime::Trim;
 
 const SHARDS: usize = 16;
 
@@ -63,7 +64,10 @@ impl Directory {
     }
 
     pub fn remove(&self, sid: Sid) -> Option<Arc<Line>> {
-        self.shard(sid).lock().remove(&sid)
+        let mut shard = self.shard(sid).lock();
+        let line = shard.remove(&sid);
+        shard.trim();
+        line
     }
 
     pub fn len(&self) -> usize {

@@ -16,6 +16,7 @@
 //! input.rs        what it makes of what the client says
 //! space.rs        one namespace of it: let in, greeted, served in order, left
 //! heartbeat.rs    when to ping, when to give up
+//! footprint.rs    how large that may be which every connection has (a test)
 //! line.rs         what of a connection outlives its transport
 //! directory.rs    all lines by their session id
 //! transport/      bytes in and out: WebSocket, polling, Server-Sent Events
@@ -26,6 +27,8 @@ pub mod application;
 pub mod ask;
 mod directory;
 pub mod engine;
+#[cfg(test)]
+mod footprint;
 mod heartbeat;
 mod input;
 mod line;

@@ -31,7 +31,7 @@ use crate::session::reason::Reason;
 const CHUNK: usize = 32 * 1024;
 
 /// One WebSocket, as a future that ends with it.
-pub(super) struct Duplex {
+pub(in crate::session) struct Duplex {
     io: Option<TcpStream>,
     inbound: Inbound,
     outgoing: Outgoing,
