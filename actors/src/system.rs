@@ -13,8 +13,9 @@ use serde_json::value::to_raw_value;
 use uuid::Uuid;
 
 use crate::activity_logger::ActivityLogger;
-use crate::broadcaster::{Broadcaster, Heed, Publish};
-use crate::consumer::Flush;
+use crate::announce::Crier;
+use crate::broadcaster::{Announce, Broadcaster, Heed, Publish};
+use crate::consumer::{Flush, Told};
 use crate::hub::Hubs;
 use crate::janitor::Janitor;
 use crate::model::envelope::Ephemeral;
@@ -63,6 +64,10 @@ pub struct Handles {
     pub presence: Option<Mailbox<PresenceRegistry>>,
     pub activity_logger: Option<Mailbox<ActivityLogger>>,
     pub notifier: Option<Mailbox<Notifier>>,
+    /// Tells the Broadcaster of what was committed.
+    pub delivery: Crier,
+    /// Tells those who write of it.
+    pub housekeeping: Crier,
 }
 
 /// The running actors of one server.
@@ -129,6 +134,19 @@ impl System {
             })
         };
         tell_of_restarts(ledger, &broadcaster);
+        let delivers = broadcaster.clone();
+        let cried = Crier::new(near, move |entry| {
+            let _ = delivers.tell(Announce(entry));
+        });
+        let (logs, notifies) = (activity_logger.clone(), notifier.clone());
+        let written = Crier::new(far, move |entry| {
+            if let Some(logger) = &logs {
+                let _ = logger.tell(Told(entry.clone()));
+            }
+            if let Some(notifier) = &notifies {
+                let _ = notifier.tell(Told(entry));
+            }
+        });
         Ok(System {
             handles: Handles {
                 broadcaster,
@@ -137,6 +155,8 @@ impl System {
                 presence,
                 activity_logger,
                 notifier,
+                delivery: cried,
+                housekeeping: written,
             },
             record: ports.record,
             clock,

@@ -3,6 +3,7 @@
 //! Each key knows the one algorithm that it is for, so what a token's header says can only choose
 //! among the keys, never how a key is used. Time is checked here, on the server's clock.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
 };
+use parking_lot::Mutex;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -38,7 +40,13 @@ pub struct Tokens {
     keys: Vec<Key>,
     issuer: Option<String>,
     audience: Option<String>,
+    checked: Mutex<HashMap<Box<str>, Bearer>>,
 }
+
+/// Tokens of ours that are known to be good, at most; then all are forgotten and checked again.
+const CHECKED: usize = 4096;
+/// A longer one is checked each time.
+const SHORT: usize = 1024;
 
 struct Key {
     algorithm: Algorithm,
@@ -126,6 +134,7 @@ impl Tokens {
             keys,
             issuer: jwt.issuer.clone(),
             audience: jwt.audience.clone(),
+            checked: Mutex::default(),
         })
     }
 
@@ -156,6 +165,13 @@ impl Tokens {
         if token.len() > LONGEST {
             return Err(Denied::Invalid);
         }
+        let now = self.clock.now();
+        // The keys do not change, so of a token that was good only the end can make it bad.
+        if let Some(bearer) = self.checked.lock().get(token)
+            && bearer.expires_at > now
+        {
+            return Ok(bearer.clone());
+        }
         let header = decode_header(token).map_err(|_| Denied::Invalid)?;
         let (key, claims) = self
             .keys
@@ -164,7 +180,6 @@ impl Tokens {
             .filter(|key| key.kid.is_none() || header.kid.is_none() || key.kid == header.kid)
             .find_map(|key| Some((key, self.claims(token, key)?)))
             .ok_or(Denied::Invalid)?;
-        let now = self.clock.now();
         if claims
             .nbf
             .is_some_and(|nbf| nbf > now.timestamp() as f64 + 30.0)
@@ -183,7 +198,15 @@ impl Tokens {
             true => Who::Own(claims.sub.parse().map_err(|_| Denied::Invalid)?),
             false => Who::Outside(claims.outsider().ok_or(Denied::Invalid)?),
         };
-        Ok(Bearer { who, expires_at })
+        let bearer = Bearer { who, expires_at };
+        if key.own && token.len() <= SHORT {
+            let mut checked = self.checked.lock();
+            if checked.len() >= CHECKED {
+                checked.clear();
+            }
+            checked.insert(token.into(), bearer.clone());
+        }
+        Ok(bearer)
     }
 
     fn claims(&self, token: &str, key: &Key) -> Option<Claims> {

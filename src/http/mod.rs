@@ -85,13 +85,14 @@ pub fn routes(app: &mut web::ServiceConfig) {
                 .wrap(from_fn(idempotency::once))
                 .wrap(from_fn(gate::require_token))
                 .wrap(Compress::default())
+                // The router tries one after the other: what is asked most comes first.
+                .configure(episodes::routes)
+                .configure(broadcast::routes)
                 .configure(auth::routes)
                 .configure(users::routes)
-                .configure(episodes::routes)
                 .configure(activity::routes)
                 .configure(notifications::routes)
                 .configure(socket::routes)
-                .configure(broadcast::routes)
                 .configure(actors::routes)
                 .default_service(web::to(nowhere)),
         )

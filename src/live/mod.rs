@@ -182,6 +182,10 @@ impl Live {
                 return;
             }
         };
+        if entered.is_none() {
+            // What was missed may take a while to read.
+            subscriber.outbox().flush();
+        }
         let settled = self.settle_in(&socket, &state, &subscriber, entered);
         if let Err(reason) = settled.await {
             socket.connection.close(reason);

@@ -212,7 +212,8 @@ pub trait Application: Send + Sync + 'static {
     fn connect(&self, connect: Connect) -> BoxFuture<'static, Result<Welcome, Refused>>;
 
     /// The client was let in and its CONNECT answer is queued (plain: the upgrade is done). Events
-    /// of the socket wait until this future ends.
+    /// of the socket wait until this future ends. The answer leaves together with the first thing that the
+    /// application sends, or at the end of this future; one that takes its time before flushes the outbox.
     fn connected(&self, socket: Socket) -> BoxFuture<'static, ()>;
 
     /// The client sent an event. What the future gives goes back as the acknowledgement, if the

@@ -124,14 +124,28 @@ impl Outbox {
             state.close(Reason::SlowConsumer).wake(state);
             return Err(Reason::SlowConsumer);
         }
-        if state.wants_frames && !state.frames.is_empty() {
-            state.wants_frames = false;
-            if let Some(transport) = state.transport.take() {
-                drop(state);
-                transport.wake();
-            }
-        }
+        wake_transport(state);
         Ok(())
+    }
+
+    /// Queues a frame that is followed by another one soon, and leaves together with it: until then, or until
+    /// [`Outbox::flush`], the transport is not woken.
+    pub fn push_ahead(&self, frame: Frame) -> Result<(), Reason> {
+        let mut state = self.0.state.lock();
+        if let Some(reason) = state.closed {
+            return Err(reason);
+        }
+        if !state.load.add(frame.wire_len(), self.0.limit) {
+            state.close(Reason::SlowConsumer).wake(state);
+            return Err(Reason::SlowConsumer);
+        }
+        state.frames.push_back(frame);
+        Ok(())
+    }
+
+    /// What was queued ahead leaves now.
+    pub fn flush(&self) {
+        wake_transport(self.0.state.lock());
     }
 
     /// Closes it; what was queued before still leaves, unless the reason is that nobody reads.
@@ -302,6 +316,18 @@ impl Told {
     }
 }
 
+/// If there is something that it wants to know of.
+fn wake_transport(mut state: MutexGuard<'_, State>) {
+    if state.wants_frames && !state.frames.is_empty() {
+        state.wants_frames = false;
+        let transport = state.transport.take();
+        drop(state);
+        if let Some(transport) = transport {
+            transport.wake();
+        }
+    }
+}
+
 impl State {
     fn close(&mut self, reason: Reason) -> Told {
         self.closed = Some(reason);
@@ -424,6 +450,29 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    #[test]
+    fn what_is_queued_ahead_wakes_nobody_and_leaves_with_the_next_or_when_flushed() {
+        let (outbox, wakes) = (Outbox::new(1000), Arc::new(Wakes::default()));
+        let waker = Waker::from(wakes.clone());
+        let mut into = VecDeque::new();
+        for round in 1..=2 {
+            let mut cx = Context::from_waker(&waker);
+            assert!(outbox.poll_drain(&mut cx, &mut into, 1000).is_pending());
+            outbox.flush();
+            outbox.push_ahead(Frame::text("4a")).unwrap();
+            assert_eq!(wakes.0.load(Ordering::Relaxed), round - 1);
+            match round {
+                1 => outbox.push(Frame::text("4b")).unwrap(),
+                _ => outbox.flush(),
+            }
+            assert_eq!(wakes.0.load(Ordering::Relaxed), round);
+            let _ = outbox.poll_drain(&mut cx, &mut into, 1000);
+        }
+        assert_eq!(into.len(), 3);
+        outbox.close(Reason::Forced);
+        assert_eq!(outbox.push_ahead(Frame::text("4a")), Err(Reason::Forced));
     }
 
     #[test]

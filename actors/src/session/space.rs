@@ -256,7 +256,7 @@ impl Space {
                 line.joined(Arc::clone(&namespace));
                 let socket = socket(welcome, namespace, line);
                 self.seat = Seat::In(socket.clone());
-                let _ = line.outbox.push(answer);
+                let _ = line.outbox.push_ahead(answer);
                 self.set_work(Work::Greeting(engine.application().connected(socket)));
             }
             Done::Connected(Err(refused)) => {
@@ -268,7 +268,7 @@ impl Space {
                 let _ = line.outbox.push(answer);
                 return Outcome::Gone;
             }
-            Done::Greeted => {}
+            Done::Greeted => line.outbox.flush(),
             Done::Event(answer, arguments) => {
                 if let Some(arguments) = arguments {
                     self.answer(answer, &arguments, line);
