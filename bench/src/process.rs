@@ -93,6 +93,13 @@ pub fn resident(id: u32) -> Result<u64> {
         .ok_or_else(|| "/proc names no VmRSS".to_owned())
 }
 
+/// Write system calls of a process so far: `None` where the kernel does not count them.
+pub fn writes(id: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{id}/io")).ok()?;
+    let count = text.lines().find_map(|line| line.strip_prefix("syscw:"))?;
+    count.trim().parse().ok()
+}
+
 /// What the kernel holds for the server's ends of the connections to a port: `None` where `ss` does not say.
 pub fn kernel_memory(port: u16) -> Option<u64> {
     let output = Command::new("ss")

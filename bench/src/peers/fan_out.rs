@@ -8,7 +8,7 @@ use super::table::{Row, Table};
 use super::{DATA, Field, Kind, Peer};
 use crate::Result;
 use crate::options::Options;
-use crate::process::On;
+use crate::process::{self, On};
 
 const SECTION: &str = "fan-out";
 const CLIENTS: [usize; 3] = [100, 1_000, 5_000];
@@ -32,11 +32,17 @@ pub async fn run(field: &Field, options: &Options, limit: usize, table: &mut Tab
             }
         }
         for Rows {
-            whole, marginal, ..
+            window,
+            whole,
+            marginal,
+            together,
         } in rows
         {
             table.push(whole);
             table.push(marginal);
+            if window > 1 {
+                table.push(together);
+            }
         }
         load.sort_by(f64::total_cmp);
         table.note(format!(
@@ -52,6 +58,7 @@ struct Rows {
     window: usize,
     whole: Row,
     marginal: Row,
+    together: Row,
 }
 
 impl Rows {
@@ -65,6 +72,11 @@ impl Rows {
             window,
             whole: row("").goal(goal),
             marginal: row(", marginal").goal(goal),
+            together: Row::new(
+                SECTION,
+                format!("{window} under way, {clients} clients, written together"),
+                "deliveries/write",
+            ),
         }
     }
 }
@@ -98,17 +110,28 @@ async fn turn(
     for (rows, (window, deliveries)) in rows.iter_mut().zip(DELIVERIES) {
         debug_assert_eq!(rows.window, window);
         let messages = (options.scaled(deliveries) / clients).max(MESSAGES);
+        let writes = process::writes(peer.id);
         let clock = peer.clock()?;
         let run = load
             .window(&event, clients, window, messages)
             .map_err(failed)?;
         let whole = clock.elapsed()? as f64 / 1e3;
+        let writes = process::writes(peer.id).zip(writes);
         let posts = messages.max(options.scaled(20_000) / 100);
         let clock = peer.clock()?;
         load.window(&to_nobody, 0, window, posts).map_err(failed)?;
         let post = clock.elapsed()? as f64 / 1e3 / posts as f64;
         let deliveries = run.deliveries as f64;
         rows.whole.push(kind, whole / deliveries);
+        if let Some((after, before)) = writes {
+            // The answers to the publishing requests are writes as well.
+            let writes = (after - before).saturating_sub(messages as u64).max(1);
+            let together = deliveries / writes as f64;
+            // More than were under way: it sends by other calls than the kernel counts as writes.
+            if together <= window as f64 + 1.0 {
+                rows.together.push(kind, together);
+            }
+        }
         rows.marginal
             .push(kind, (whole - post * messages as f64) / deliveries);
         if window == 8 {
