@@ -267,21 +267,20 @@ async fn revise(
         return Ok((new.episode, Some(entry)));
     }
     // It is not as it was seen, or not as it is expected: what is there now decides.
-    let (episode, appended) = store
-        .write(move |tx| {
-            Box::pin(async move {
-                let old = lock(tx, seen.id).await?;
-                let Some(new) = Revision::of(&old, &change, now, &edit)? else {
-                    unchanged?;
-                    change.expected.allows(old.version)?;
-                    return Ok((old, None));
-                };
-                tx.put(UPDATE, array([new.row.as_str()])).await?;
+    let write = store.write(move |tx| {
+        Box::pin(async move {
+            let old = lock(tx, seen.id).await?;
+            let Some(new) = Revision::of(&old, &change, now, &edit)? else {
+                unchanged?;
                 change.expected.allows(old.version)?;
-                Ok((new.episode, Some(tx.append(new.entry)?)))
-            })
+                return Ok((old, None));
+            };
+            tx.put(UPDATE, array([new.row.as_str()])).await?;
+            change.expected.allows(old.version)?;
+            Ok((new.episode, Some(tx.append(new.entry)?)))
         })
-        .await?;
+    });
+    let (episode, appended) = Box::pin(write).await?;
     Ok((episode, appended.map(|appended| appended.entry())))
 }
 

@@ -141,7 +141,11 @@ impl Store {
     /// A connection to read with.
     pub async fn read(&self) -> Result<Conn> {
         match &self.0.pools {
-            Pools::Sqlite { read, .. } => Ok(Conn::sqlite(read.acquire().await?)),
+            Pools::Sqlite { read, .. } => Ok(Conn::sqlite(match read.try_acquire() {
+                Some(conn) => conn,
+                // Boxed: it is seldom needed, and would make every future that reads three times as large.
+                None => Box::pin(read.acquire()).await?,
+            })),
             Pools::Postgres { pooled, .. } => pooled.read().await,
         }
     }

@@ -45,7 +45,7 @@ impl Pooled {
             }
             conn.close_on_drop();
         }
-        self.made_at_home().await
+        Box::pin(self.made_at_home()).await
     }
 
     pub async fn write<T, F>(&self, work: F) -> Result<T>
