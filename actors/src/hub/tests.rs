@@ -96,7 +96,7 @@ fn events_that_wait_for_the_same_members_wake_each_transport_once() {
 fn a_burst_of_many_times_its_bound_does_not_close_an_outbox_that_is_drained() {
     on_actix(async {
         let world = World::new();
-        let limit = 2 * BYTES;
+        let limit = BYTES + BYTES / 8;
         let client = Arc::new(Client::bounded(&world.hubs, limit));
         client.release(0);
         let reads = actix_rt::spawn({
@@ -105,6 +105,7 @@ fn a_burst_of_many_times_its_bound_does_not_close_an_outbox_that_is_drained() {
         });
         let members = Arc::new(vec![client.subscriber.clone()]);
         let each = delivery(1).envelope.json().len();
+        assert!(WINDOW * each > limit, "what waits would not fit at once");
         let count = 20 * limit / each;
         for tick in 1..=count {
             while world.window.is_full() {

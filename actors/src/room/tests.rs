@@ -55,16 +55,17 @@ fn an_event_reaches_those_who_were_members_when_it_was_handed_on() {
         world.join(&clients[1]);
         world.wait(1);
         // It has yet to be handed on.
-        world.room.leave(clients[0].subscriber.key);
         world.join(&clients[2]);
-        world.deliver(2);
+        world.wait(2);
+        world.room.leave(clients[0].subscriber.key);
+        world.deliver(3);
         assert_eq!(world.window.flying(), 0, "handed on");
-        assert_eq!(world.under_way.flying(), 2, "not handed out");
+        assert_eq!(world.under_way.flying(), 3, "not handed out");
         settle().await;
         assert_eq!(world.under_way.flying(), 0);
-        assert_eq!(clients[0].ticks(), [1]);
-        assert_eq!(clients[1].ticks(), [1, 2]);
-        assert_eq!(clients[2].ticks(), [2]);
+        assert_eq!(clients[0].ticks(), [1, 2]);
+        assert_eq!(clients[1].ticks(), [1, 2, 3]);
+        assert_eq!(clients[2].ticks(), [2, 3]);
     });
 }
 

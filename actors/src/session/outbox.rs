@@ -436,6 +436,8 @@ mod tests {
         // All: it need not look again to be woken.
         outbox.push(Frame::text("43")).unwrap();
         assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
+        let found = outbox.poll_drain(&mut cx, &mut into, 1000);
+        assert!(matches!(found, Poll::Ready(Drained::Frames { all: true })));
         assert!(outbox.poll_draining(&mut cx).is_pending());
         outbox.push(Frame::text("44")).unwrap();
         assert_eq!(wakes.0.load(Ordering::Relaxed), 2, "it is stuck");
