@@ -5,10 +5,10 @@ use std::path::Path;
 
 use crate::Result;
 
-const WIDTH: f64 = 720.0;
+const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 400.0;
 const LEFT: f64 = 70.0;
-const RIGHT: f64 = 20.0;
+const RIGHT: f64 = 40.0;
 const TOP: f64 = 46.0;
 const BOTTOM: f64 = 52.0;
 const COLOURS: [&str; 4] = ["#2f7fd6", "#d1622b", "#2b9a66", "#9a5bc4"];
@@ -25,10 +25,9 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
-/// A logarithmic axis over whole decades.
+/// A logarithmic axis: over whole decades, or, if that is little, over steps of 1, 2 and 5.
 struct Axis {
-    first: i32,
-    last: i32,
+    steps: Vec<f64>,
     from: f64,
     to: f64,
 }
@@ -40,31 +39,37 @@ impl Axis {
             .fold((f64::INFINITY, 0.0_f64), |(least, greatest), value| {
                 (least.min(value), greatest.max(value))
             });
-        if greatest == 0.0 {
-            return Self {
-                first: 0,
-                last: 1,
-                from,
-                to,
-            };
-        }
-        let first = least.log10().floor() as i32;
+        let (least, greatest) = if greatest > 0.0 {
+            (least, greatest)
+        } else {
+            (1.0, 10.0)
+        };
+        let within: &[f64] = if greatest / least < 200.0 {
+            &[1.0, 2.0, 5.0]
+        } else {
+            &[1.0]
+        };
+        let all: Vec<f64> = (-6..12)
+            .flat_map(|power| within.iter().map(move |step| step * 10_f64.powi(power)))
+            .collect();
+        // A hair's breadth for what floating point makes of 0.2.
+        let first = all.iter().rposition(|step| *step <= least * 1.000_001);
+        let last = all.iter().position(|step| *step >= greatest * 0.999_999);
+        let (first, last) = (first.unwrap_or(0), last.unwrap_or(all.len() - 1));
+        let last = last.max(first + 1).min(all.len() - 1);
         Self {
-            first,
-            last: (greatest.log10().ceil() as i32).max(first + 1),
+            steps: all[first.min(last - 1)..=last].to_vec(),
             from,
             to,
         }
     }
 
     fn at(&self, value: f64) -> f64 {
-        let share = (value.log10() - f64::from(self.first)) / f64::from(self.last - self.first);
-        self.from + share * (self.to - self.from)
-    }
-
-    /// The decades, and the lines between them.
-    fn decades(&self) -> impl Iterator<Item = f64> + use<> {
-        (self.first..=self.last).map(|power| 10_f64.powi(power))
+        let (first, last) = (
+            self.steps[0].log10(),
+            self.steps[self.steps.len() - 1].log10(),
+        );
+        self.from + (value.log10() - first) / (last - first) * (self.to - self.from)
     }
 }
 
@@ -89,25 +94,25 @@ impl Plot {
              <text x=\"{LEFT}\" y=\"18\" font-size=\"14\" font-weight=\"600\">{title}</text>\n",
             title = self.title,
         );
-        for decade in x.decades() {
-            let at = x.at(decade);
+        for step in &x.steps {
+            let at = x.at(*step);
             svg += &format!(
                 "<line class=\"grid\" x1=\"{at:.1}\" y1=\"{TOP}\" x2=\"{at:.1}\" y2=\"{:.1}\"/>\n\
                  <text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
                 HEIGHT - BOTTOM,
                 HEIGHT - BOTTOM + 17.0,
-                number(decade),
+                number(*step),
             );
         }
-        for decade in y.decades() {
-            let at = y.at(decade);
+        for step in &y.steps {
+            let at = y.at(*step);
             svg += &format!(
                 "<line class=\"grid\" x1=\"{LEFT}\" y1=\"{at:.1}\" x2=\"{:.1}\" y2=\"{at:.1}\"/>\n\
                  <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
                 WIDTH - RIGHT,
                 LEFT - 6.0,
                 at + 4.0,
-                number(decade),
+                number(*step),
             );
         }
         svg += &format!(
@@ -120,7 +125,7 @@ impl Plot {
             f64::midpoint(TOP, HEIGHT - BOTTOM),
             self.y,
         );
-        let mut legend = LEFT;
+        let mut legend = 24.0;
         for (line, colour) in self.lines.iter().zip(COLOURS.iter().cycle()) {
             let mut path = String::new();
             for &(px, py) in line.points.iter().filter(|point| point.1 > 0.0) {
@@ -146,9 +151,9 @@ impl Plot {
 }
 
 /// `10,000`, `0.01`.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     if value < 1.0 {
-        format!("{value}")
+        format!("{value:.6}").trim_end_matches('0').to_owned()
     } else {
         crate::peers::short(value)
             .trim_end_matches(".00")
@@ -163,13 +168,17 @@ mod tests {
 
     #[test]
     fn a_decade_more_is_a_decade_further_on_the_axis() {
-        let axis = Axis::over([20.0, 3_000.0].into_iter(), 0.0, 300.0);
-        assert_eq!((axis.first, axis.last), (1, 4));
+        let axis = Axis::over([20.0, 9_000.0].into_iter(), 0.0, 300.0);
         assert!((axis.at(100.0) - 100.0).abs() < 1e-9);
         assert!((axis.at(1_000.0) - 200.0).abs() < 1e-9);
-        assert_eq!(
-            axis.decades().map(number).collect::<Vec<_>>(),
-            ["10", "100", "1,000", "10,000"]
-        );
+        let told = |axis: &Axis| {
+            axis.steps
+                .iter()
+                .map(|step| number(*step))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told(&axis), ["10", "100", "1,000", "10,000"]);
+        let fine = Axis::over([0.2, 3.0].into_iter(), 0.0, 300.0);
+        assert_eq!(told(&fine), ["0.2", "0.5", "1", "2", "5"]);
     }
 }

@@ -13,7 +13,7 @@ use super::{DATA, Field, Kind, Peer};
 use crate::Result;
 use crate::load::{Load, Request, Wish};
 use crate::options::Options;
-use crate::plot::{Line, Plot};
+use crate::plot::{Line, Plot, number};
 use crate::process::On;
 
 const CLIENTS: [usize; 5] = [100, 300, 1_000, 3_000, 9_000];
@@ -242,13 +242,7 @@ fn finish(table: &mut Table, options: &Options, name: &str, plot: Plot) -> Resul
         let words: Vec<String> = line
             .points
             .iter()
-            .map(|(x, y)| {
-                format!(
-                    "{}: {}",
-                    super::short(*x).trim_end_matches(".00"),
-                    super::short(*y)
-                )
-            })
+            .map(|(x, y)| format!("{}: {}", number(*x), super::short(*y)))
             .collect();
         let kind = if line.name.starts_with(Kind::Floor.title()) {
             Kind::Floor
