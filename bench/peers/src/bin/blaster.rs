@@ -42,7 +42,10 @@ fn blast(
 ) -> std::io::Result<()> {
     let numbers: Vec<usize> = (first..first + count).collect();
     for some in numbers.chunks(at_once.max(1)) {
-        let bytes: Vec<u8> = some.iter().flat_map(|number| event(*number, length)).collect();
+        let bytes: Vec<u8> = some
+            .iter()
+            .flat_map(|number| event(*number, length))
+            .collect();
         for client in &mut *clients {
             client.write_all(&bytes)?;
         }
