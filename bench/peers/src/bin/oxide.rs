@@ -36,14 +36,13 @@ struct Joined {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (layer, io) = SocketIo::new_layer();
     let door = Arc::new(Door::new());
-    let check = move |_: SocketRef, Data(shown): Data<Credentials>| {
+    // The connect handler runs while CONNECT is being answered: a client that asks at once might not be heard.
+    let check = move |socket: SocketRef, Data(shown): Data<Credentials>| {
+        socket.on("join", join);
         let bearer = door.bearer(&shown.token);
         async move { bearer.map(|_| ()).ok_or("token_invalid") }
     };
-    io.ns(
-        NAMESPACE,
-        (async |socket: SocketRef| socket.on("join", join)).with(check),
-    );
+    io.ns(NAMESPACE, (async || {}).with(check));
     let application = axum::Router::new()
         .route("/health", get(async || "ok"))
         .route("/publish/{room}", post(publish))
