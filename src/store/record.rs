@@ -85,9 +85,9 @@ pub(super) async fn commit(
     let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
     let rows = entries.map(NewRow::of).collect::<Result<Vec<_>>>()?;
     let rows = json(&rows)?;
-    // One round trip on PostgreSQL, and then the commit, since everybody else waits meanwhile; whatever was waited for
-    // up to here, for the head it is so long. SQLite has no UPDATE
-    // within a WITH, and runs it all in one hop.
+    // One round trip on PostgreSQL, and then the commit, since everybody else waits meanwhile. How long a row may be waited
+    // for depends on the transaction; for the head it is always the same. SQLite has no UPDATE within a WITH, and runs
+    // it all in one hop.
     let text = by_database!(
         conn,
         sqlite: "UPDATE record_head SET last = last + $2;

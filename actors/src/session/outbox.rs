@@ -111,6 +111,20 @@ impl Outbox {
 
     /// Queues frames that belong together (a binary event is several) or come together: all of them or none.
     pub fn push_all(&self, frames: impl IntoIterator<Item = Frame>) -> Result<(), Reason> {
+        wake_transport(self.queue(frames)?);
+        Ok(())
+    }
+
+    /// Queues a frame that is followed by another one soon, and leaves together with it: until then, or until
+    /// [`Outbox::flush`], the transport is not woken.
+    pub fn push_ahead(&self, frame: Frame) -> Result<(), Reason> {
+        self.queue([frame]).map(drop)
+    }
+
+    fn queue(
+        &self,
+        frames: impl IntoIterator<Item = Frame>,
+    ) -> Result<MutexGuard<'_, State>, Reason> {
         let mut state = self.0.state.lock();
         if let Some(reason) = state.closed {
             return Err(reason);
@@ -120,27 +134,11 @@ impl Outbox {
             fits &= state.load.add(frame.wire_len(), self.0.limit);
             state.frames.push_back(frame);
         }
-        if !fits {
-            state.close(Reason::SlowConsumer).wake(state);
-            return Err(Reason::SlowConsumer);
+        if fits {
+            return Ok(state);
         }
-        wake_transport(state);
-        Ok(())
-    }
-
-    /// Queues a frame that is followed by another one soon, and leaves together with it: until then, or until
-    /// [`Outbox::flush`], the transport is not woken.
-    pub fn push_ahead(&self, frame: Frame) -> Result<(), Reason> {
-        let mut state = self.0.state.lock();
-        if let Some(reason) = state.closed {
-            return Err(reason);
-        }
-        if !state.load.add(frame.wire_len(), self.0.limit) {
-            state.close(Reason::SlowConsumer).wake(state);
-            return Err(Reason::SlowConsumer);
-        }
-        state.frames.push_back(frame);
-        Ok(())
+        state.close(Reason::SlowConsumer).wake(state);
+        Err(Reason::SlowConsumer)
     }
 
     /// What was queued ahead leaves now.

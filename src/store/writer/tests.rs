@@ -1,0 +1,239 @@
+//! A group holds together in its commit alone: whatever fails, and wherever, disturbs nobody else.
+
+use callboard_actors::model::identity::Origin;
+use callboard_actors::model::record::Seq;
+use callboard_actors::runtime::Clock;
+use futures_util::future::join_all;
+use serde_json::value::to_raw_value;
+use uuid::Uuid;
+
+use super::super::{Store, record};
+use super::*;
+
+/// A store on a file of its own, removed afterwards.
+async fn with_store<F: Future<Output = ()>>(test: impl FnOnce(Store) -> F) {
+    let folder = std::env::temp_dir().join(format!("callboard_writer_{}", Uuid::now_v7()));
+    let url = format!("sqlite://{}/test.db", folder.display());
+    let store = Store::open(&url, Clock::system()).await.unwrap();
+    store.migrate().await.unwrap();
+    test(store.clone()).await;
+    store.close().await;
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+async fn failure(store: &Store, account: i64) -> Result<()> {
+    store
+        .write(move |tx| {
+            async move {
+                sql!(
+                    tx,
+                    "INSERT INTO login_failures (id, subject, at) VALUES ($1, $2, $3)",
+                    Uuid::now_v7(), Vec::from(b"x"), account => execute
+                )?;
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
+}
+
+async fn there(store: &Store) -> Vec<i64> {
+    let mut conn = store.read().await.unwrap();
+    let rows = sql!(&mut conn, "SELECT at FROM login_failures ORDER BY at" => all (i64,));
+    rows.unwrap().into_iter().map(|(at,)| at).collect()
+}
+
+const ROW: Rows = Rows {
+    sqlite: "INSERT INTO login_failures (id, subject, at)
+             SELECT unhex(value->>'id'), x'78', value->>'at' FROM json_each($1) WHERE value->>'at' > 0",
+    postgres: "",
+};
+
+/// A row, and its entry. `false`: the statement concerned no row.
+async fn put(store: &Store, id: Uuid, at: i64) -> Result<Option<Seq>> {
+    let row = format!(r#"{{"id":"{}","at":{at}}}"#, id.simple());
+    let entry = NewEntry {
+        id: Uuid::now_v7(),
+        at: store.now(),
+        event: "custom".into(),
+        actor: None,
+        resource: None,
+        audience: Vec::new(),
+        data: to_raw_value(&at).unwrap(),
+        origin: Origin::default(),
+    };
+    let put = store.put(ROW, row, entry).await?;
+    Ok(put.map(|entry| entry.seq))
+}
+
+#[tokio::test]
+async fn of_rows_that_go_together_one_that_fails_leaves_nothing_and_takes_no_number() {
+    with_store(|store| async move {
+        let twice = Uuid::now_v7();
+        // On this one thread all are queued before the writer takes the first.
+        let (one, first, second, none, two, work, three) = tokio::join!(
+            put(&store, Uuid::now_v7(), 1),
+            put(&store, twice, 2),
+            put(&store, twice, 98),
+            put(&store, Uuid::now_v7(), 0),
+            put(&store, Uuid::now_v7(), 3),
+            failure(&store, 4),
+            put(&store, Uuid::now_v7(), 5),
+        );
+        assert_eq!([one, first, two], [Ok(Some(1)), Ok(Some(2)), Ok(Some(3))]);
+        assert!(
+            matches!(second, Err(StoreError::Unavailable(_))),
+            "{second:?}"
+        );
+        assert_eq!(none, Ok(None));
+        assert_eq!((work, three), (Ok(()), Ok(Some(4))));
+        assert_eq!(there(&store).await, [1, 2, 3, 4, 5]);
+        let entries = record::after(&store, 0, 10).await.unwrap();
+        let data: Vec<_> = entries.iter().map(|entry| entry.data.get()).collect();
+        assert_eq!(data, ["1", "2", "3", "5"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_rows_that_go_together_one_that_concerns_nothing_gets_no_entry() {
+    with_store(|store| async move {
+        let (one, none, two) = tokio::join!(
+            put(&store, Uuid::now_v7(), 1),
+            put(&store, Uuid::now_v7(), 0),
+            put(&store, Uuid::now_v7(), 2),
+        );
+        assert_eq!([one, none, two], [Ok(Some(1)), Ok(None), Ok(Some(2))]);
+        assert_eq!(there(&store).await, [1, 2]);
+        assert_eq!(record::span(&store).await.unwrap().last, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn if_the_commit_fails_no_row_and_no_entry_of_the_group_is_there() {
+    with_store(|store| async move {
+        let (one, spoilt, two) = tokio::join!(
+            put(&store, Uuid::now_v7(), 1),
+            spoil_the_commit(&store),
+            put(&store, Uuid::now_v7(), 2)
+        );
+        for outcome in [one.map(|_| ()), spoilt, two.map(|_| ())] {
+            assert!(
+                matches!(&outcome, Err(StoreError::Conflict { .. })),
+                "{outcome:?}"
+            );
+        }
+        assert!(there(&store).await.is_empty());
+        assert_eq!(put(&store, Uuid::now_v7(), 3).await, Ok(Some(1)));
+        assert_eq!(there(&store).await, [3]);
+    })
+    .await;
+}
+
+/// A row that refers to nobody, which SQLite is told to find out about at the commit only.
+async fn spoil_the_commit(store: &Store) -> Result<()> {
+    store
+        .write(|tx| {
+            async move {
+                sql!(tx, "PRAGMA defer_foreign_keys = ON" => execute)?;
+                sql!(
+                    tx,
+                    "INSERT INTO refresh_tokens (hash, family, user_id, created_at, expires_at)
+                     VALUES ($1, $1, $1, 0, 0)",
+                    Vec::from(b"nobody") => execute
+                )?;
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
+}
+
+#[tokio::test]
+async fn if_the_commit_fails_all_of_the_group_have_failed_and_the_next_group_is_well() {
+    with_store(|store| async move {
+        // On this one thread the three are queued before the writer takes the first.
+        let (one, spoilt, two) = tokio::join!(
+            failure(&store, 1),
+            spoil_the_commit(&store),
+            failure(&store, 2)
+        );
+        for outcome in [one, spoilt, two] {
+            assert!(
+                matches!(&outcome, Err(StoreError::Conflict { .. })),
+                "{outcome:?}"
+            );
+        }
+        assert!(there(&store).await.is_empty());
+        assert_eq!(failure(&store, 3).await, Ok(()));
+        assert_eq!(there(&store).await, [3]);
+    })
+    .await;
+}
+
+/// Writes more than the file may hold, and goes on as if nothing were amiss.
+async fn overflow(store: &Store) -> Result<()> {
+    store
+        .write(|tx| {
+            async move {
+                // A connection's own limit, and a lost group takes its connection along.
+                sql!(tx, "PRAGMA max_page_count = 200" => all (i64,))?;
+                let _ = sql!(
+                    tx,
+                    "INSERT INTO login_failures (id, subject, at) VALUES ($1, zeroblob(4000000), 99)",
+                    Uuid::now_v7() => execute
+                );
+                let _ = sql!(
+                    tx,
+                    "INSERT INTO login_failures (id, subject, at) VALUES ($1, $1, 98)",
+                    Uuid::now_v7() => execute
+                );
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
+}
+
+#[tokio::test]
+async fn when_the_disk_is_full_what_was_answered_is_what_is_there() {
+    with_store(|store| async move {
+        let row = async |at| put(&store, Uuid::now_v7(), at).await.map(|_| ());
+        let (one, full, two, again, three) = tokio::join!(
+            row(1),
+            overflow(&store),
+            row(2),
+            overflow(&store),
+            failure(&store, 3),
+        );
+        for full in [full, again] {
+            assert!(
+                matches!(&full, Err(StoreError::Unavailable(text)) if text.contains("full")),
+                "{full:?}"
+            );
+        }
+        let expected: Vec<i64> = (1..)
+            .zip([one, two, three])
+            .filter(|(_, outcome)| outcome.is_ok())
+            .map(|(at, _)| at)
+            .collect();
+        assert_eq!(there(&store).await, expected);
+        let entries = record::after(&store, 0, 10).await.unwrap();
+        let rows = expected.iter().filter(|at| **at < 3).count();
+        assert_eq!(entries.len(), rows);
+        assert_eq!(failure(&store, 4).await, Ok(()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_group_has_a_bound_and_more_jobs_than_it_holds_are_all_done() {
+    with_store(|store| async move {
+        let jobs = i64::try_from(GROUP).unwrap() * 3 + 1;
+        let done = join_all((0..jobs).map(|at| failure(&store, at))).await;
+        assert!(done.iter().all(Result::is_ok));
+        assert_eq!(there(&store).await, (0..jobs).collect::<Vec<_>>());
+    })
+    .await;
+}
