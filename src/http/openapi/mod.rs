@@ -1,12 +1,48 @@
 //! The OpenAPI document (3.1), and the page that shows it.
 //!
 //! ```text
-//! table.rs    one row for each operation
-//! schemas.rs  what goes in and out
+//! table.rs    what the document says of an operation
+//! common.rs   what every resource answers with
 //! page.html   the page at /docs; nothing in it comes from elsewhere
+//! the others  a file for each resource: its operations, and what goes in and out of them
 //! ```
+//!
+//! The schemas are for the document alone: the program's own types are in `model`, which knows nothing
+//! of OpenAPI. A test holds an answer of each against its schema.
 
-mod schemas;
+/// The schemas of a file, by their names.
+macro_rules! schemas {
+    ($($schema:ident)*) => {
+        pub fn schemas(
+            components: utoipa::openapi::ComponentsBuilder,
+        ) -> utoipa::openapi::ComponentsBuilder {
+            components$(.schema_from::<$schema>())*
+        }
+    };
+}
+
+macro_rules! resources {
+    ($($resource:ident)*) => {
+        $(#[allow(dead_code)] // Only the shape of the schemas is used.
+        mod $resource;)*
+
+        /// Every operation, resource by resource; a test asks the server for each of them.
+        pub fn operations() -> Vec<&'static Operation> {
+            [$($resource::ROWS),*].into_iter().flatten().collect()
+        }
+
+        fn components() -> utoipa::openapi::Components {
+            let components = common::schemas(ComponentsBuilder::new());
+            $(let components = $resource::schemas(components);)*
+            components.build()
+        }
+    };
+}
+
+resources! { auth users episodes activity notifications presence sockets live operations }
+
+#[allow(dead_code)] // As above.
+mod common;
 mod table;
 
 use actix_web::HttpResponse;
@@ -18,11 +54,10 @@ use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    Content, InfoBuilder, License, OpenApi, Paths, Ref, RefOr, Required, Response, ResponseBuilder,
-    Schema,
+    ComponentsBuilder, Content, InfoBuilder, License, OpenApi, Paths, Ref, RefOr, Required,
+    Response, ResponseBuilder, Schema,
 };
 
-pub use table::OPERATIONS;
 use table::{Answer, Operation};
 
 /// The document, as `callboard openapi` prints it.
@@ -60,14 +95,14 @@ fn build() -> OpenApi {
         .license(Some(License::new("Apache-2.0")))
         .build();
     let mut document = OpenApi::new(info, Paths::new());
-    let mut components = schemas::all();
+    let mut components = components();
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
         .build();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     document.components = Some(components);
-    for row in OPERATIONS {
+    for row in operations() {
         let method = match row.method {
             "get" => HttpMethod::Get,
             "post" => HttpMethod::Post,
@@ -234,7 +269,7 @@ mod tests {
 
     #[test]
     fn every_operation_has_a_name_of_its_own() {
-        let mut names: Vec<_> = OPERATIONS.iter().map(|row| row.id).collect();
+        let mut names: Vec<_> = operations().iter().map(|row| row.id).collect();
         names.sort_unstable();
         let count = names.len();
         names.dedup();

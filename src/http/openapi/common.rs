@@ -1,0 +1,54 @@
+//! What every resource answers with.
+
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+schemas! { Object Nothing Meta Problem FieldError Deleted UserRef }
+
+/// Any object.
+#[derive(ToSchema)]
+pub struct Object(Map<String, Value>);
+
+/// `null`
+#[derive(ToSchema)]
+pub struct Nothing(Option<Value>);
+
+#[derive(ToSchema)]
+pub struct Meta {
+    limit: u32,
+    next_cursor: Option<String>,
+    has_more: bool,
+}
+
+/// RFC 9457
+#[derive(ToSchema)]
+pub struct Problem {
+    r#type: String,
+    title: String,
+    status: u16,
+    detail: String,
+    instance: String,
+    /// A stable word.
+    code: String,
+    request_id: String,
+    /// With a 422.
+    errors: Option<Vec<FieldError>>,
+}
+
+#[derive(ToSchema)]
+pub struct FieldError {
+    field: String,
+    message: String,
+}
+
+#[derive(ToSchema)]
+pub struct Deleted {
+    id: Uuid,
+}
+
+#[derive(ToSchema)]
+pub struct UserRef {
+    id: Uuid,
+    name: String,
+}
