@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 
 use callboard_actors::model::policy::Action;
 
-use super::call::{Call, list as page};
 use crate::error::ApiError;
+use crate::http::call::{Call, list as page};
 use crate::store::activity::{self, Filter, Reader};
 
 pub fn routes(scope: &mut web::ServiceConfig) {
