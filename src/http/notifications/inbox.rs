@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
-use super::call::{Answer, Call, list as page};
 use crate::error::ApiError;
+use crate::http::call::{Answer, Call, list as page};
 use crate::store::notifications::{self, Filter};
 
 pub fn routes(scope: &mut web::ServiceConfig) {

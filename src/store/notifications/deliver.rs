@@ -1,112 +1,18 @@
-//! Notifications: stored once for each entry and recipient, listed, counted.
+//! What the Notifier stores: a notification for each who is due one, together with its cursor.
 
 use std::collections::HashMap;
 
 use callboard_actors::model::notification::{Notice, Notification, Recipients};
-use callboard_actors::model::page::Page;
 use callboard_actors::model::record::Seq;
 use callboard_actors::ports::{Answer, NotificationSink, Unavailable};
-use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use uuid::Uuid;
 
-use super::convert::{column, json, micros, moment, moments, no_nul, parse, seq};
-use super::cursors::Consumer;
-use super::page::{Key, Scope};
-use super::{Conn, Result, Store, Tx};
-
-/// Which notifications a list shows. Nothing set: all of the user's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    pub kind: Option<String>,
-    pub read: Option<bool>,
-}
-
-macro_rules! columns {
-    () => {
-        "id, user_id, type, title, message, data, priority, event_seq, created_at, delivered_at, read_at, expires_at"
-    };
-}
-
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: Uuid,
-    user_id: Uuid,
-    #[sqlx(rename = "type")]
-    kind: String,
-    title: Option<String>,
-    message: String,
-    data: String,
-    priority: String,
-    event_seq: Option<i64>,
-    created_at: i64,
-    delivered_at: Option<i64>,
-    read_at: Option<i64>,
-    expires_at: Option<i64>,
-}
-
-impl Row {
-    fn notification(self) -> Result<Notification> {
-        Ok(Notification {
-            id: self.id,
-            user_id: self.user_id,
-            kind: self.kind,
-            title: self.title,
-            message: self.message,
-            data: parse(&self.data)?,
-            priority: self.priority,
-            event_seq: self.event_seq.map(seq),
-            created_at: moment(self.created_at)?,
-            delivered_at: moments(self.delivered_at)?,
-            read_at: moments(self.read_at)?,
-            expires_at: moments(self.expires_at)?,
-        })
-    }
-}
-
-/// A page of a user's notifications, newest first, without those that have expired.
-pub async fn list(
-    store: &Store,
-    user_id: Uuid,
-    filter: &Filter,
-    limit: u32,
-    cursor: Option<&str>,
-) -> Result<Page<Notification>> {
-    no_nul([("type", filter.kind.as_deref())])?;
-    let scope = Scope::new("notifications", &(user_id, filter));
-    let Key(at, id) = scope.start(cursor)?;
-    let mut conn = store.read().await?;
-    let rows = sql!(
-        &mut conn,
-        concat!(
-            "SELECT ", columns!(), " FROM notifications
-             WHERE user_id = $1 AND (created_at, id) < ($2, $3) AND (expires_at IS NULL OR expires_at > $4)
-               AND ($5 IS NULL OR type = $5) AND ($6 IS NULL OR (read_at IS NOT NULL) = $6)
-             ORDER BY created_at DESC, id DESC LIMIT $7"
-        ),
-        user_id, at, id, micros(store.now()), &filter.kind, filter.read, i64::from(limit) + 1 => all Row
-    )?;
-    let rows = rows
-        .into_iter()
-        .map(Row::notification)
-        .collect::<Result<Vec<_>>>()?;
-    Ok(scope.page(rows, limit, |row| Key(micros(row.created_at), row.id)))
-}
-
-/// How many of a user's notifications are unread and have not expired.
-pub async fn unread_count(store: &Store, user_id: Uuid) -> Result<u64> {
-    unread(&mut store.read().await?, user_id, store.now()).await
-}
-
-async fn unread(conn: &mut Conn, user_id: Uuid, now: DateTime<Utc>) -> Result<u64> {
-    let (count,) = sql!(
-        conn,
-        "SELECT COUNT(*) FROM notifications
-         WHERE user_id = $1 AND read_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
-        user_id, micros(now) => one (i64,)
-    )?;
-    Ok(u64::try_from(count).unwrap_or_default())
-}
+use super::Row;
+use super::inbox::unread;
+use crate::store::convert::{column, json, micros};
+use crate::store::cursors::Consumer;
+use crate::store::{Result, Store, Tx};
 
 type Stored = Vec<(Notification, u64)>;
 

@@ -1,0 +1,13 @@
+//! Notifications.
+//!
+//! ```text
+//! inbox.rs  the caller's own: what there is, and what was read
+//! ```
+
+mod inbox;
+
+use actix_web::web;
+
+pub fn routes(scope: &mut web::ServiceConfig) {
+    inbox::routes(scope);
+}
