@@ -10,6 +10,7 @@ pub mod error;
 pub mod housekeeping;
 pub mod http;
 pub mod live;
+pub mod metrics;
 pub mod server;
 pub mod store;
 pub mod telemetry;

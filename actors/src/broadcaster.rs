@@ -38,7 +38,7 @@ use crate::model::record::{Entry, Seq};
 use crate::model::room::Channel;
 use crate::ports::{Record, Unavailable};
 use crate::room::{self, Room};
-use crate::runtime::{Context, Ledger, Mailbox, Restart, Spec};
+use crate::runtime::{Context, Counter, Ledger, Mailbox, Restart, Spec};
 use seats::Seats;
 
 /// Messages that wait for it: a herd of sockets that all enter at once.
@@ -65,7 +65,9 @@ pub struct Broadcaster {
     handed: Seq,
     moments: VecDeque<Ephemeral>,
     in_a_row: u32,
-    dropped: u64,
+    recorded: Counter,
+    momentary: Counter,
+    dropped: Counter,
     /// The event in hand; still here after a panic.
     outgoing: Option<Outgoing>,
     tick: u64,
@@ -126,7 +128,12 @@ impl Broadcaster {
             handed: head,
             moments: VecDeque::new(),
             in_a_row: 0,
-            dropped: 0,
+            recorded: ledger.counter("recorded_events", "Recorded events handed out"),
+            momentary: ledger.counter("momentary_events", "Momentary events handed out"),
+            dropped: ledger.counter(
+                "dropped_momentary_events",
+                "Momentary events dropped, because too many waited",
+            ),
             outgoing: None,
             tick: 0,
             seats: Seats::new(ledger, window.clone()),
@@ -323,7 +330,11 @@ impl Broadcaster {
                 }
                 rooms.pop();
             }
+            if let Event::Moment(_) = event {
+                self.momentary.add(1);
+            }
             if let Event::Recorded(entry) = event {
+                self.recorded.add(1);
                 self.handed = entry.seq;
                 if self
                     .heeding
@@ -406,11 +417,11 @@ impl Broadcaster {
             self.moments.push_back(event);
             return;
         }
-        self.dropped += 1;
-        if self.dropped.is_power_of_two() {
+        self.dropped.add(1);
+        if self.dropped.get().is_power_of_two() {
             tracing::warn!(
                 event = event.event,
-                dropped = self.dropped,
+                dropped = self.dropped.get(),
                 "momentary events dropped"
             );
         }

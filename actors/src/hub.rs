@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 
 use crate::broadcaster::{Token, WINDOW};
 use crate::model::envelope::Delivery;
-use crate::runtime::{Context, Ledger, Mailbox, Restart, Spec, supervise_here};
+use crate::runtime::{Context, Counter, Ledger, Mailbox, Restart, Spec, supervise_here};
 use crate::session::Reason;
 use crate::subscriber::{Key, Subscriber};
 
@@ -47,6 +47,8 @@ pub struct Hub {
     waiting: VecDeque<(Members, Event)>,
     /// What is being handed out; still here after a panic.
     work: Option<Work>,
+    /// Events handed to members, each as often as there are members.
+    deliveries: Counter,
 }
 
 /// A round, as long as events for the same members get on.
@@ -77,6 +79,7 @@ struct Table {
     hubs: Mutex<HashMap<ThreadId, Mailbox<Hub>>>,
     /// Subscriptions that there ever were.
     keys: AtomicU64,
+    deliveries: Counter,
 }
 
 // Messages
@@ -115,6 +118,10 @@ impl Hubs {
             ledger: ledger.clone(),
             hubs: Mutex::default(),
             keys: AtomicU64::new(0),
+            deliveries: ledger.counter(
+                "deliveries",
+                "Events handed to a socket, one for each socket",
+            ),
         }))
     }
 
@@ -134,7 +141,10 @@ impl Hubs {
         }
         // Those of threads that have ended have ended with them.
         hubs.retain(|_, hub| !hub.is_closed());
-        let hub = supervise_here(Hub::SPEC, &self.0.ledger, |_| Hub::default());
+        let hub = supervise_here(Hub::SPEC, &self.0.ledger, |_| Hub {
+            deliveries: self.0.deliveries.clone(),
+            ..Hub::default()
+        });
         hubs.insert(thread, hub.clone());
         hub
     }
@@ -198,7 +208,9 @@ impl Hub {
             let Some(work) = &mut self.work else {
                 return !self.waiting.is_empty();
             };
-            members -= work.go_on(members);
+            let (passed, handed) = work.go_on(members);
+            members -= passed;
+            self.deliveries.add(handed);
             if !work.riding.is_empty() {
                 return true;
             }
@@ -252,9 +264,10 @@ impl Work {
         self.riding.iter().map(|rider| rider.event.size()).sum()
     }
 
-    /// Hands what rides to so many more members, if it has yet to reach them. Gives to how many.
-    fn go_on(&mut self, most: usize) -> usize {
-        let mut count = 0;
+    /// Hands what rides to so many more members, if it has yet to reach them. Gives to how many, and how many events
+    /// that were.
+    fn go_on(&mut self, most: usize) -> (usize, u64) {
+        let (mut count, mut handed) = (0, 0);
         while count < most && !self.riding.is_empty() {
             let Some(member) = self.members.get(self.next) else {
                 self.riding.clear(); // rooms send no empty lists
@@ -263,10 +276,11 @@ impl Work {
             self.trying = true;
             // Whose line is closed leaves its rooms as its session ends.
             let _ = member.deliver(self.riding.iter().map(|rider| &rider.event.delivery));
+            handed += self.riding.len() as u64;
             self.pass();
             count += 1;
         }
-        count
+        (count, handed)
     }
 
     /// The member in hand is done with.

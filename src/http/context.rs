@@ -3,11 +3,13 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody, to_bytes};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, HttpResponseBuilder, web};
 use futures_util::FutureExt;
@@ -31,11 +33,9 @@ pub async fn context(
     req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let clock = req
-        .app_data::<web::Data<State>>()
-        .map(|state| state.clock.clone());
-    let now = || clock.as_ref().map(Clock::monotonic).unwrap_or_default();
-    let started = now();
+    let state = req.app_data::<web::Data<State>>().cloned();
+    let clock = state.as_ref().map(|state| &state.clock);
+    let started = clock.map(Clock::monotonic).unwrap_or_default();
     let id = taken(req.headers()).unwrap_or_else(|| Uuid::now_v7().to_string().into());
     req.extensions_mut().insert(RequestId(Arc::clone(&id)));
     // The path and never the query: a query may carry a token.
@@ -51,10 +51,12 @@ pub async fn context(
     let error = match outcome {
         Ok(Ok(response)) => {
             let response = finish(response.map_into_boxed_body(), &path, &id).await;
+            let took = served(state.as_ref(), &method, &path, response.status(), started);
             let status = response.status().as_u16();
-            let elapsed_ms = now().saturating_sub(started).as_secs_f64() * 1e3;
-            // Probes come every second, polls more often, and say nothing new.
-            if path.starts_with("/health") || path.starts_with("/socket.io") {
+            let elapsed_ms = took.as_secs_f64() * 1e3;
+            // Probes and scrapes come by the clock, polls more often, and say nothing new.
+            let quiet = ["/health", "/metrics", "/socket.io"];
+            if quiet.iter().any(|start| path.starts_with(start)) {
                 tracing::debug!(parent: &span, %method, path, status, elapsed_ms, "served");
             } else {
                 tracing::info!(parent: &span, %method, path, status, elapsed_ms, "served");
@@ -79,8 +81,25 @@ pub async fn context(
         }
     }
     dress(answer.headers_mut(), &path, &id);
+    served(state.as_ref(), &method, &path, answer.status(), started);
     tracing::warn!(parent: &span, %method, path, status = answer.status().as_u16(), "refused");
     Err(InternalError::from_response(error, answer).into())
+}
+
+/// Counts the answer. Gives how long it took.
+fn served(
+    state: Option<&web::Data<State>>,
+    method: &Method,
+    path: &str,
+    status: StatusCode,
+    started: Duration,
+) -> Duration {
+    let Some(state) = state else {
+        return Duration::ZERO;
+    };
+    let took = state.clock.monotonic().saturating_sub(started);
+    state.metrics.requests.served(method, path, status, took);
+    took
 }
 
 /// What a request tells of where it came from; for the Record.

@@ -33,6 +33,7 @@ use callboard_actors::system::Handles;
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::metrics::Metrics;
 use crate::store::Store;
 
 mod activity;
@@ -47,6 +48,7 @@ mod fields;
 mod gate;
 mod health;
 mod idempotency;
+mod metrics;
 mod notifications;
 pub mod openapi;
 mod query;
@@ -75,6 +77,7 @@ pub fn routes(app: &mut web::ServiceConfig) {
         .service(web::resource("/health").route(web::get().to(health::show)))
         .service(web::resource("/health/live").route(web::get().to(health::live)))
         .service(web::resource("/health/ready").route(web::get().to(health::ready)))
+        .service(web::resource("/metrics").route(web::get().to(metrics::show)))
         .service(web::resource("/docs").route(web::get().to(openapi::page)))
         // Without a token; before the scope, which wants one.
         .service(web::resource("/api/v1/openapi.json").route(web::get().to(openapi::document)))
@@ -114,6 +117,7 @@ pub struct State {
     pub started: Duration,
     pub ledger: Ledger,
     pub actors: Handles,
+    pub metrics: Metrics,
     draining: AtomicBool,
 }
 
@@ -128,12 +132,13 @@ impl State {
         let clock = ledger.clock().clone();
         State {
             config,
-            store,
             auth,
             started: clock.monotonic(),
             clock,
             ledger,
             actors,
+            metrics: Metrics::new(store.collectors()),
+            store,
             draining: AtomicBool::new(false),
         }
     }

@@ -8,6 +8,7 @@
 //! statements of a text in turn, and binds `$1` to the first argument in each of them), on PostgreSQL as a text of its own.
 
 use futures_util::TryStreamExt;
+use prometheus::HistogramTimer;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Either, Executor, Postgres, SqlSafeStr, SqlStr, Sqlite};
@@ -21,6 +22,8 @@ pub struct Conn {
     failure: Option<StoreError>,
     /// What is run with the next statement, before it; it gives no rows and takes no arguments.
     pub(super) ahead: Option<&'static str>,
+    /// Of a connection that was lent to read with: tells how long it was held.
+    _timer: Option<HistogramTimer>,
 }
 
 pub(super) enum Link {
@@ -34,6 +37,15 @@ impl Conn {
             link: Link::Sqlite(conn),
             failure: None,
             ahead: None,
+            _timer: None,
+        }
+    }
+
+    /// The time until it is given back counts.
+    pub(super) fn timed(self, timer: HistogramTimer) -> Conn {
+        Conn {
+            _timer: Some(timer),
+            ..self
         }
     }
 
@@ -42,6 +54,7 @@ impl Conn {
             link: Link::Postgres(conn),
             failure: None,
             ahead: None,
+            _timer: None,
         }
     }
 

@@ -3,7 +3,17 @@
 use callboard_actors::model::record::Seq;
 
 use super::convert::{column, seq};
-use super::{Conn, Result, Tx};
+use super::{Conn, Result, Store, Tx};
+
+/// The last `seq` given, and how far each consumer has come.
+pub async fn all(store: &Store) -> Result<(Seq, Vec<(String, Seq)>)> {
+    let mut conn = store.read().await?;
+    // The cursors first: one that seems to be ahead of the Record would be nonsense.
+    let cursors = sql!(&mut conn, "SELECT consumer, seq FROM cursors ORDER BY consumer" => all (String, i64))?;
+    let (last,) = sql!(&mut conn, "SELECT last FROM record_head" => one (i64,))?;
+    let cursors = cursors.into_iter().map(|(name, at)| (name, seq(at)));
+    Ok((seq(last), cursors.collect()))
+}
 
 /// A consumer of the Record that keeps its cursor here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

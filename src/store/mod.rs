@@ -64,6 +64,7 @@ pub mod record;
 pub mod refresh_tokens;
 pub mod resumes;
 pub mod secrets;
+mod timings;
 mod tx;
 pub mod users;
 mod writer;
@@ -99,6 +100,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     pools: Pools,
     clock: Clock,
+    timings: timings::Timings,
     /// Sockets to be written down.
     saves: resumes::Saves,
     closed: OnceCell<()>,
@@ -140,14 +142,16 @@ impl Store {
 
     /// A connection to read with.
     pub async fn read(&self) -> Result<Conn> {
-        match &self.0.pools {
+        let timer = self.0.timings.read();
+        let conn = match &self.0.pools {
             Pools::Sqlite { read, .. } => Ok(Conn::sqlite(match read.try_acquire() {
                 Some(conn) => conn,
                 // Boxed: it is seldom needed, and would make every future that reads three times as large.
                 None => Box::pin(read.acquire()).await?,
             })),
             Pools::Postgres { pooled, .. } => pooled.read().await,
-        }
+        };
+        conn.map(|conn| conn.timed(timer))
     }
 
     /// Runs `work` in a transaction and gives its result once it is committed:
@@ -160,6 +164,7 @@ impl Store {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
     {
+        let _timer = self.0.timings.write();
         match &self.0.pools {
             Pools::Sqlite { writer, .. } => writer.write(work).await,
             Pools::Postgres { pooled, .. } => pooled.write(work).await,
@@ -170,6 +175,7 @@ impl Store {
     /// statement concerned no row, or one that somebody else holds; nothing was written.
     async fn put(&self, statement: Rows, row: String, new: NewEntry) -> Result<Option<Arc<Entry>>> {
         record::check(&new)?;
+        let _timer = self.0.timings.write();
         let put = self.writer().put(Some((statement, row)), vec![new]).await?;
         Ok(put.and_then(|appended| Some(appended.first()?.entry())))
     }
@@ -177,6 +183,7 @@ impl Store {
     /// Puts entries on the Record, one after the other, that stand for no row.
     async fn record<const N: usize>(&self, new: [NewEntry; N]) -> Result<[Arc<Entry>; N]> {
         new.iter().try_for_each(record::check)?;
+        let _timer = self.0.timings.write();
         let put = self
             .writer()
             .put(None, new.into())
@@ -190,6 +197,11 @@ impl Store {
         match &self.0.pools {
             Pools::Sqlite { writer, .. } | Pools::Postgres { writer, .. } => writer,
         }
+    }
+
+    /// What the metrics tell of the database: to be registered once.
+    pub fn collectors(&self) -> impl IntoIterator<Item = Box<dyn prometheus::core::Collector>> {
+        self.0.timings.collectors()
     }
 
     /// Whether the database answers.

@@ -38,6 +38,7 @@ impl Store {
         Ok(Store(Arc::new(Inner {
             pools,
             clock,
+            timings: super::timings::Timings::new(),
             saves: super::resumes::Saves::default(),
             closed: OnceCell::new(),
         })))

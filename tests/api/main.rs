@@ -10,6 +10,7 @@ mod conventions;
 mod episodes;
 mod idempotency;
 mod keys;
+mod metrics;
 mod outsiders;
 mod robustness;
 mod sockets;

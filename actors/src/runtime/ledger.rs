@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
 use super::clock::Clock;
+use super::counters::{Count, Counter, Counters};
 use super::fault::How;
 use super::gauge::{Gauge, Reading};
 use super::trim::Trim;
@@ -74,6 +75,7 @@ pub struct Ledger(Arc<Book>);
 struct Book {
     clock: Clock,
     rows: RwLock<Vec<Arc<Row>>>,
+    counters: Counters,
     next_id: AtomicU64,
     faults: AtomicBool,
     closing: AtomicBool,
@@ -86,6 +88,7 @@ impl Ledger {
         Self(Arc::new(Book {
             clock,
             rows: RwLock::default(),
+            counters: Counters::default(),
             next_id: AtomicU64::new(1),
             faults: AtomicBool::new(false),
             closing: AtomicBool::new(false),
@@ -108,6 +111,16 @@ impl Ledger {
     pub fn row(&self, name: &str) -> Option<Account> {
         let row = self.find(name)?;
         Some(row.account())
+    }
+
+    /// The counter of this name, made when it is asked for first; see [`Ledger::counts`].
+    pub fn counter(&self, name: &'static str, meaning: &'static str) -> Counter {
+        self.0.counters.counter(name, meaning)
+    }
+
+    /// Every counter, in the order in which they first came up.
+    pub fn counts(&self) -> Vec<Count> {
+        self.0.counters.counts()
     }
 
     /// Whether every permanent actor has started, and every long-lived one (all but the temporary) holds.

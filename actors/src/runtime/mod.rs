@@ -39,6 +39,7 @@
 
 mod clock;
 mod context;
+mod counters;
 mod fault;
 mod gauge;
 pub mod intensity;
@@ -50,6 +51,7 @@ mod trim;
 
 pub use clock::{Clock, Interval, Sleep};
 pub use context::Context;
+pub use counters::{Count, Counter};
 pub use fault::{How, Panic};
 pub use ledger::{Account, LastPanic, Ledger};
 pub use mailbox::{AskError, Mailbox, Rejected, Teller, WeakMailbox};

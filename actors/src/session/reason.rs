@@ -31,6 +31,20 @@ pub enum Reason {
 }
 
 impl Reason {
+    pub const ALL: [Reason; 11] = [
+        Reason::ClientClosed,
+        Reason::ClientLeft,
+        Reason::PingTimeout,
+        Reason::ProtocolError,
+        Reason::Unsupported,
+        Reason::SlowConsumer,
+        Reason::Forced,
+        Reason::Unauthorized,
+        Reason::Superseded,
+        Reason::ServerRestart,
+        Reason::Fault,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::ClientClosed => "client_closed",

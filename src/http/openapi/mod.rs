@@ -198,6 +198,11 @@ fn success(answer: Answer) -> Response {
                 .property("message", ObjectBuilder::new().schema_type(Type::String));
             (object.build().into(), "Done")
         }
+        Answer::Text(content_type) => {
+            kind = content_type;
+            let text = ObjectBuilder::new().schema_type(Type::String);
+            (text.build().into(), "As it stands")
+        }
         Answer::Stream => {
             kind = "text/event-stream";
             let text = ObjectBuilder::new().schema_type(Type::String);

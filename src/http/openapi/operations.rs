@@ -3,13 +3,14 @@
 use chrono::{DateTime, Utc};
 use utoipa::ToSchema;
 
-use super::table::Answer::{Data, Plain};
+use super::table::Answer::{Data, Plain, Text};
 use super::table::{NONE, Operation};
 
 #[rustfmt::skip]
 pub const ROWS: &[Operation] = &[
     Operation { method: "get", path: "/api/v1/actors", id: "list_actors", tag: "operations", summary: "What every actor did", role: Some("admin"), answer: (200, Data("Actors")), refusals: &[401, 403, 422], ..NONE },
     Operation { method: "get", path: "/health", id: "health", tag: "operations", summary: "Version, uptime, each part's state", answer: (200, Plain("Object")), ..NONE },
+    Operation { method: "get", path: "/metrics", id: "metrics", tag: "operations", summary: "Figures for Prometheus", answer: (200, Text("text/plain")), ..NONE },
     Operation { method: "get", path: "/health/live", id: "live", tag: "operations", summary: "The process runs", answer: (200, Plain("Object")), ..NONE },
     Operation { method: "get", path: "/health/ready", id: "ready", tag: "operations", summary: "Whether new work should be sent here; 503 if not", answer: (200, Plain("Object")), ..NONE },
 ];

@@ -26,6 +26,8 @@ pub enum Answer {
     Data(&'static str),
     /// `{"data": […], "meta": …}`
     List(&'static str),
+    /// Text of this content type.
+    Text(&'static str),
     /// Server-Sent Events, without an end.
     Stream,
 }
