@@ -133,11 +133,11 @@ impl Janitor {
 mod tests {
     use super::*;
     use crate::model::identity::{Identity, Role};
-    use crate::model::room::Namespace;
     use crate::runtime::{Clock, How, Ledger, Teller, supervise_here};
     use crate::socket_registry::Attached;
     use crate::testing::{
-        FakeConnection, Fault, MemoryHousekeeping, MemoryResumes, identity, noon, on_actix, settle,
+        FakeBearer, FakeConnection, Fault, MemoryHousekeeping, MemoryResumes, identity, noon,
+        on_actix, settle,
     };
 
     const DAY: Duration = Duration::from_secs(86_400);
@@ -149,17 +149,20 @@ mod tests {
             let ledger = Ledger::new(clock.clone());
             ledger.allow_faults();
             let sockets = supervise_here(SocketRegistry::SPEC, &ledger, |_| {
-                SocketRegistry::new(Teller::nobody())
+                SocketRegistry::new(Teller::nobody(), Teller::nobody())
             });
             let ada = identity("Ada", Role::Viewer);
             let attached = Attached {
                 connection: FakeConnection::new("c1", noon()),
                 sid: "s1".into(),
-                namespaces: vec![Namespace::Root],
-                identity: Arc::new(Identity {
-                    expires_at: noon() + 10 * DAY,
-                    ..ada
-                }),
+                bearer: FakeBearer::new(
+                    Identity {
+                        expires_at: noon() + 10 * DAY,
+                        ..ada
+                    },
+                    vec![],
+                    None,
+                ),
                 rooms: vec![],
             };
             sockets.ask(attached).await.unwrap();

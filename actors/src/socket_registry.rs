@@ -8,14 +8,17 @@
 //! whose outbox is closed is forgotten.
 //! *Never* waits for a client; closing is the connection's own work.
 
+mod line;
 mod messages;
+mod rights;
 mod rows;
 
+pub use line::Bearer;
 pub use messages::{
-    Attached, Closed, Detached, ForceOff, GetStats, Joined, Left, List, Opened, Renewed, Sids,
-    WasForced,
+    Attached, Closed, Detached, Find, ForceOff, GetStats, Joined, Left, List, Opened, Renewed,
+    Sids, WasForced,
 };
-pub use rows::{Filter, Row, Stats};
+pub use rows::{Filter, Page, Place, Row, Stats};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -23,19 +26,20 @@ use std::time::Duration;
 
 use actix::{Actor, Handler, Supervised};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::to_raw_value;
 use uuid::Uuid;
 
-use crate::broadcaster::{Heard, Publish};
-use crate::model::envelope::Ephemeral;
+use crate::broadcaster::{Heard, Leave, Publish};
+use crate::model::envelope::{Envelope, Ephemeral};
 use crate::model::event::Kind;
-use crate::model::identity::{Identity, Role, UserRef};
+use crate::model::policy;
 use crate::model::record::Entry;
 use crate::model::room::{Channel, Namespace};
 use crate::runtime::{Context, Restart, Spec, Teller, Trim};
 use crate::session::{Connection, Protocol, Reason};
+use line::{Line, Socket};
+use rights::{Change, Lately};
 
 /// Messages that wait for it: a herd of connections that all open at once.
 pub const CAPACITY: usize = 65_536;
@@ -43,11 +47,14 @@ pub const CAPACITY: usize = 65_536;
 const WATCH: Duration = Duration::from_millis(250);
 /// How often connections are looked for whose end was not told.
 const SWEEP: Duration = Duration::from_secs(10);
+/// So many sockets that were forced off are remembered here; all of them are in the database.
+const FORCED: usize = 1024;
 
 // State
 
 pub struct SocketRegistry {
     publish: Teller<Publish>,
+    leave: Teller<Leave>,
     lines: HashMap<Arc<str>, Box<Line>>,
     /// The connection of each socket.
     sids: HashMap<Arc<str>, Arc<str>>,
@@ -56,59 +63,10 @@ pub struct SocketRegistry {
     ends: BTreeSet<(DateTime<Utc>, Arc<str>)>,
     /// Sockets that were forced off lately; the oldest are forgotten.
     forced: VecDeque<Arc<str>>,
-    /// Users whose rights were changed lately: who was let in as what it was just before is still on its way here.
-    changed: VecDeque<(DateTime<Utc>, Uuid, Rights)>,
+    /// Users that were changed lately: who was let in as what it was just before is still on its way here.
+    lately: Lately,
     opened: u64,
     closed: BTreeMap<&'static str, u64>,
-}
-
-/// So many sockets that were forced off are remembered here; all of them are in the database.
-const FORCED: usize = 1024;
-
-/// How long a change of somebody's rights is held against sockets that come in: longer than anybody takes from being
-/// identified to being listed, and than what was known of a user may be out of date.
-const LATELY: chrono::Duration = chrono::Duration::seconds(5);
-/// So many changes are remembered.
-const CHANGED: usize = 1024;
-
-/// Up to so many rooms a socket's list is as long as it has to be. Most are in one or two.
-const FEW: usize = 4;
-
-/// What a user may be; `None`: nothing, it is disabled.
-type Rights = Option<Role>;
-
-/// A connection.
-struct Line {
-    connection: Arc<dyn Connection>,
-    /// Of the socket that came last. Each namespace has a token of its own, so there may be others.
-    user: Option<Arc<Identity>>,
-    /// One for each namespace.
-    sockets: Vec<Socket>,
-}
-
-struct Socket {
-    sid: Arc<str>,
-    /// As which it was let in.
-    identity: Arc<Identity>,
-    namespaces: Box<[Namespace]>,
-    /// Those it has joined by name.
-    rooms: Vec<Channel>,
-    expires_at: DateTime<Utc>,
-}
-
-impl Line {
-    fn user(&self) -> Option<&UserRef> {
-        self.user.as_ref().map(|identity| &identity.user)
-    }
-
-    fn socket(&self, sid: &Arc<str>) -> Option<&Socket> {
-        self.sockets.iter().find(|socket| socket.sid == *sid)
-    }
-
-    fn take(&mut self, sid: &Arc<str>) -> Option<Socket> {
-        let place = self.sockets.iter().position(|socket| socket.sid == *sid)?;
-        Some(self.sockets.remove(place))
-    }
 }
 
 // Life
@@ -120,15 +78,16 @@ impl SocketRegistry {
         restart: Restart::Permanent,
     };
 
-    pub fn new(publish: Teller<Publish>) -> SocketRegistry {
+    pub fn new(publish: Teller<Publish>, leave: Teller<Leave>) -> SocketRegistry {
         SocketRegistry {
             publish,
+            leave,
             lines: HashMap::new(),
             sids: HashMap::new(),
             users: HashMap::new(),
             ends: BTreeSet::new(),
             forced: VecDeque::new(),
-            changed: VecDeque::new(),
+            lately: Lately::default(),
             opened: 0,
             closed: BTreeMap::new(),
         }
@@ -189,13 +148,13 @@ impl Handler<Joined> for SocketRegistry {
     type Result = ();
 
     fn handle(&mut self, joined: Joined, _: &mut Context<Self>) {
-        if let Some(socket) = self.socket(&joined.connection, &joined.sid)
-            && !socket.rooms.contains(&joined.channel)
-        {
-            if socket.rooms.len() < FEW {
-                socket.rooms.reserve_exact(1);
+        let leave = self.leave.clone();
+        if let Some(socket) = self.socket(&joined.connection, &joined.sid) {
+            let may = policy::may_join(&socket.bearer.identity(), &joined.channel);
+            socket.join(joined.channel);
+            if !may {
+                socket.forfeit(&leave); // its user was changed while it was on its way in
             }
-            socket.rooms.push(joined.channel);
         }
     }
 }
@@ -213,28 +172,37 @@ impl Handler<Left> for SocketRegistry {
 impl Handler<Renewed> for SocketRegistry {
     type Result = ();
 
-    fn handle(&mut self, renewed: Renewed, _: &mut Context<Self>) {
+    fn handle(&mut self, renewed: Renewed, ctx: &mut Context<Self>) {
         if let Some(socket) = self.socket(&renewed.connection, &renewed.sid) {
             let before = std::mem::replace(&mut socket.expires_at, renewed.expires_at);
             self.ends.remove(&(before, renewed.sid.clone()));
-            self.ends.insert((renewed.expires_at, renewed.sid));
+            self.ends.insert((renewed.expires_at, renewed.sid.clone()));
         }
+        self.catch_up(&renewed.connection, &renewed.sid, ctx.clock().now());
     }
 }
 
 impl Handler<List> for SocketRegistry {
-    type Result = Vec<Row>;
+    type Result = Page;
 
-    fn handle(&mut self, List(filter): List, _: &mut Context<Self>) -> Vec<Row> {
-        self.list(&filter)
+    fn handle(&mut self, list: List, _: &mut Context<Self>) -> Page {
+        rows::page(self.lines.values(), &list)
+    }
+}
+
+impl Handler<Find> for SocketRegistry {
+    type Result = Option<Row>;
+
+    fn handle(&mut self, Find(socket_id): Find, _: &mut Context<Self>) -> Option<Row> {
+        self.line(&socket_id).map(Line::row)
     }
 }
 
 impl Handler<ForceOff> for SocketRegistry {
     type Result = bool;
 
-    fn handle(&mut self, force: ForceOff, _: &mut Context<Self>) -> bool {
-        self.force_off(&force.socket_id, force.reason)
+    fn handle(&mut self, force: ForceOff, ctx: &mut Context<Self>) -> bool {
+        self.force_off(&force, ctx.clock().now())
     }
 }
 
@@ -283,7 +251,11 @@ impl SocketRegistry {
             return;
         }
         self.opened += 1;
-        let data = json!({ "id": &*id, "transport": connection.transport() });
+        let data = json!({
+            "id": &*id,
+            "transport": connection.transport(),
+            "ip": connection.visit().ip(),
+        });
         self.lines.insert(
             id,
             Box::new(Line {
@@ -302,24 +274,15 @@ impl SocketRegistry {
         let Some(line) = self.lines.get_mut(&id) else {
             return; // it is closed already
         };
-        let (sid, identity) = (attached.sid, attached.identity);
+        let (sid, identity) = (attached.sid, attached.bearer.identity());
         let (user, expires_at) = (identity.user.id, identity.expires_at);
         self.users.entry(user).or_default().insert(id.clone());
-        // Its change was heard before it was: the same end as for those who were there.
-        let changed = self.changed.iter().rev();
-        let mut lately = changed.take_while(|(at, ..)| *at + LATELY > now);
-        if let Some((_, _, rights)) = lately.find(|(_, it, _)| *it == user)
-            && rights.is_none_or(|role| role < identity.role)
-        {
-            line.connection.close(Reason::Unauthorized);
-        }
-        line.user = Some(identity.clone());
+        line.user = Some(identity);
         line.take(&sid);
         line.sockets.reserve_exact(1); // most connections have one
         line.sockets.push(Socket {
             sid: sid.clone(),
-            identity,
-            namespaces: attached.namespaces.into(),
+            bearer: attached.bearer,
             rooms: attached.rooms.into_boxed_slice().into_vec(),
             expires_at,
         });
@@ -333,16 +296,29 @@ impl SocketRegistry {
                 self.ends.remove(&(socket.expires_at, sid.clone()));
             }
         }
-        self.ends.insert((expires_at, sid));
+        self.ends.insert((expires_at, sid.clone()));
+        self.catch_up(&id, &sid, now);
+    }
+
+    /// A change of its user was heard before the socket, or its new token, was: it counts for it as well.
+    fn catch_up(&mut self, connection: &Arc<str>, sid: &Arc<str>, now: DateTime<Utc>) {
+        let Some(line) = self.lines.get_mut(connection) else {
+            return;
+        };
+        let Some(socket) = line.socket(sid) else {
+            return;
+        };
+        let follow = self.lately.follow(&socket.bearer.identity(), now);
+        line.follow(sid, follow, &self.leave);
     }
 
     fn detach(&mut self, connection: &Arc<str>, sid: &Arc<str>) {
         if let Some(line) = self.lines.get_mut(connection)
             && let Some(socket) = line.take(sid)
         {
-            let user = socket.identity.user.id;
+            let user = socket.user_id();
             let mut others = line.sockets.iter();
-            let is_there = others.any(|other| other.identity.user.id == user);
+            let is_there = others.any(|other| other.user_id() == user);
             self.forget_socket(connection, &socket);
             if !is_there {
                 self.forget_user(connection, user);
@@ -377,10 +353,17 @@ impl SocketRegistry {
         self.lines.trim();
         for socket in &line.sockets {
             self.forget_socket(connection, socket);
-            self.forget_user(connection, socket.identity.user.id);
+            self.forget_user(connection, socket.user_id());
         }
         *self.closed.entry(reason.as_str()).or_default() += 1;
-        let data = json!({ "id": &**connection, "user": line.user(), "reason": reason });
+        let lasted = now.signed_duration_since(line.connection.opened_at());
+        let data = json!({
+            "id": &**connection,
+            "user": line.user(),
+            "transport": line.connection.transport(),
+            "reason": reason,
+            "seconds": lasted.num_seconds(),
+        });
         self.announce(Kind::ConnectionClosed, now, data);
     }
 
@@ -389,68 +372,53 @@ impl SocketRegistry {
         sockets.iter_mut().find(|socket| socket.sid == *sid)
     }
 
-    fn force_off(&mut self, socket_id: &str, reason: Reason) -> bool {
+    /// The connection with this id, or the one that bears this `sid`.
+    fn line(&self, socket_id: &str) -> Option<&Line> {
         let id = self.sids.get(socket_id).map_or(socket_id, |id| &**id);
-        let Some(line) = self.lines.get(id) else {
+        self.lines.get(id).map(|line| &**line)
+    }
+
+    fn force_off(&mut self, force: &ForceOff, now: DateTime<Utc>) -> bool {
+        let Some(line) = self.line(&force.socket_id) else {
             return false;
         };
-        if !reason.may_resume() {
-            self.forced
-                .extend(line.sockets.iter().map(|socket| socket.sid.clone()));
+        let connection = line.connection.clone();
+        if let Some(words) = &force.words {
+            let data = json!({ "reason": force.reason, "message": words });
+            line.say(&Envelope::ephemeral(&moment(Kind::Closing, now, &data)));
+        }
+        if !force.reason.may_resume() {
+            let sids = line.sockets.iter().map(|socket| socket.sid.clone());
+            let sids: Vec<_> = sids.collect();
+            self.forced.extend(sids);
             let over = self.forced.len().saturating_sub(FORCED);
             self.forced.drain(..over);
         }
-        line.connection.close(reason);
+        connection.close(force.reason);
         true
     }
 
-    /// Ends what a user may no longer have: everything of one that was disabled or whose role was
-    /// lowered. With its next token it is let in as what it is then.
+    /// What a user has become counts for its sockets: one that was disabled or whose role was lowered has none any
+    /// more, one that left its team is in that team's room no more.
     fn heed(&mut self, entry: &Entry, now: DateTime<Utc>) {
-        #[derive(Deserialize)]
-        struct Change<T> {
-            old: T,
-            new: T,
-        }
-        #[derive(Deserialize)]
-        struct Changes {
-            role: Option<Change<Role>>,
-            disabled: Option<Change<bool>>,
-        }
-        #[derive(Deserialize)]
-        struct Data {
-            id: Uuid,
-            role: Role,
-            disabled: bool,
-            changes: Changes,
-        }
-        let Ok(data) = serde_json::from_str::<Data>(entry.data.get()) else {
+        let Some(change) = Change::read(entry) else {
             return;
         };
-        let lowered = data
-            .changes
-            .role
-            .as_ref()
-            .is_some_and(|role| role.new < role.old);
-        let disabled = data
-            .changes
-            .disabled
-            .as_ref()
-            .is_some_and(|it| it.new && !it.old);
-        if data.changes.role.is_some() || data.changes.disabled.is_some() {
-            let rights = (!data.disabled).then_some(data.role);
-            self.changed.push_back((now, data.id, rights));
-            let over = self.changed.len().saturating_sub(CHANGED);
-            self.changed.drain(..over);
-        }
-        if !lowered && !disabled {
-            return;
-        }
-        for id in self.users.get(&data.id).into_iter().flatten() {
-            if let Some(line) = self.lines.get(id) {
-                line.connection.close(Reason::Unauthorized);
+        for id in self.users.get(&change.id).into_iter().flatten() {
+            let Some(line) = self.lines.get_mut(id) else {
+                continue;
+            };
+            let its = line.sockets.iter().filter(|it| it.user_id() == change.id);
+            let sids: Vec<_> = its.map(|socket| socket.sid.clone()).collect();
+            for sid in sids {
+                let Some(identity) = line.socket(&sid).map(|socket| socket.bearer.identity())
+                else {
+                    continue;
+                };
+                line.follow(&sid, change.follow(&identity), &self.leave);
             }
         }
+        self.lately.note(now, change);
     }
 
     fn end_expired(&mut self, now: DateTime<Utc>) {
@@ -479,57 +447,31 @@ impl SocketRegistry {
         }
     }
 
-    fn list(&self, filter: &Filter) -> Vec<Row> {
-        let mut rows: Vec<_> = self
-            .lines
-            .values()
-            .filter(|line| filter.takes(line))
-            .map(|line| (line.connection.opened_at(), line.row()))
-            .collect();
-        rows.sort_by(|(a, left), (b, right)| b.cmp(a).then_with(|| left.id.cmp(&right.id)));
-        rows.into_iter().map(|(_, row)| row).collect()
-    }
-
     fn stats(&self) -> Stats {
-        let mut by_transport = BTreeMap::new();
-        let mut by_namespace = BTreeMap::new();
-        let mut sockets = 0;
-        for line in self.lines.values() {
-            *by_transport.entry(line.connection.transport()).or_default() += 1;
-            for socket in &line.sockets {
-                sockets += 1;
-                for namespace in &*socket.namespaces {
-                    *by_namespace.entry(namespace.path()).or_default() += 1;
-                }
-            }
-        }
         Stats {
-            connections: self.lines.len(),
-            sockets,
             users: self.users.len(),
-            by_transport,
-            by_namespace,
-            queued_bytes: self
-                .lines
-                .values()
-                .map(|line| line.connection.outbox().queued_bytes())
-                .sum(),
             opened: self.opened,
             closed: self.closed.clone(),
+            ..Stats::of(self.lines.values())
         }
     }
 
     fn announce(&self, kind: Kind, at: DateTime<Utc>, data: serde_json::Value) {
         // A rejected tell is counted and logged by the mailbox; the event is of the moment.
-        let _ = self.publish.tell(Publish(Ephemeral {
-            id: Uuid::now_v7(),
-            event: kind.name().to_owned(),
-            at,
-            user: None,
-            data: to_raw_value(&data).unwrap_or_default(),
-            audience: vec![Channel::all(Namespace::Admin)],
-            except: None,
-        }));
+        let _ = self.publish.tell(Publish(moment(kind, at, &data)));
+    }
+}
+
+/// An event for the admins.
+fn moment(kind: Kind, at: DateTime<Utc>, data: &serde_json::Value) -> Ephemeral {
+    Ephemeral {
+        id: Uuid::now_v7(),
+        event: kind.name().to_owned(),
+        at,
+        user: None,
+        data: to_raw_value(data).unwrap_or_default(),
+        audience: vec![Channel::all(Namespace::Admin)],
+        except: None,
     }
 }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::activity_logger::ActivityLogger;
 use crate::announce::Crier;
-use crate::broadcaster::{Announce, Broadcaster, Heed, Publish};
+use crate::broadcaster::{Announce, Broadcaster, Heed, Leave, Publish};
 use crate::consumer::{Flush, Told};
 use crate::hub::Hubs;
 use crate::janitor::Janitor;
@@ -98,9 +98,9 @@ impl System {
         });
         let publish = broadcaster.teller::<Publish>();
 
-        let admins = publish.clone();
+        let (admins, leave) = (publish.clone(), broadcaster.teller::<Leave>());
         let sockets = supervise(SocketRegistry::SPEC, ledger, &near, move |_| {
-            SocketRegistry::new(admins)
+            SocketRegistry::new(admins, leave)
         });
         let heed = Heed {
             kind: Kind::UserUpdated,

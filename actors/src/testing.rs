@@ -5,7 +5,7 @@ mod client;
 mod record;
 mod sinks;
 
-pub use client::{Client, FakeConnection};
+pub use client::{Client, FakeBearer, FakeConnection};
 pub use record::{Fault, Faults, MemoryRecord, delivery, entry, entry_for};
 pub use sinks::{MemoryActivity, MemoryHousekeeping, MemoryNotifications, MemoryResumes};
 

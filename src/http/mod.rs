@@ -8,6 +8,7 @@
 //! fields.rs       a body, read field by field
 //! query.rs        a query, in the same way
 //! version.rs      ETag and If-Match
+//! looks.rs        what admins look at, once a minute
 //! the others      one file per resource
 //! ```
 //!
@@ -48,6 +49,7 @@ mod fields;
 mod gate;
 mod health;
 mod idempotency;
+mod looks;
 mod metrics;
 mod notifications;
 pub mod openapi;
@@ -118,6 +120,7 @@ pub struct State {
     pub ledger: Ledger,
     pub actors: Handles,
     pub metrics: Metrics,
+    looks: looks::Looks,
     draining: AtomicBool,
 }
 
@@ -139,6 +142,7 @@ impl State {
             actors,
             metrics: Metrics::new(store.collectors()),
             store,
+            looks: looks::Looks::default(),
             draining: AtomicBool::new(false),
         }
     }

@@ -1,24 +1,24 @@
-//! Sockets, for admins: list them, count them, force one off. Each call that does something is itself
-//! put on the Record. (What is sent to them is `broadcast.rs`'s.)
+//! Sockets, for admins: list them, count them, force one off. Each call is itself put on the Record. (What is sent to
+//! them is `broadcast.rs`'s.)
 
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, json};
+use chrono::DateTime;
+use serde_json::{Map, Value, json};
 
-use callboard_actors::model::page::Page;
+use callboard_actors::model::page;
 use callboard_actors::model::policy::Action;
 use callboard_actors::model::record::Resource;
 use callboard_actors::model::room::Namespace;
 use callboard_actors::session::Reason;
-use callboard_actors::socket_registry::{Filter, ForceOff, GetStats, List, Row};
+use callboard_actors::socket_registry::{Filter, Find, ForceOff, GetStats, List, Page, Place, Row};
 
-use super::call::{Answer, Call, list as page};
+use super::call::{Answer, Call, list};
 use super::fields::Body;
 use crate::error::ApiError;
 use crate::store::admin_actions::{self, AdminAction};
+use crate::store::page::Scope;
 
 /// How long the registry has to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -49,41 +49,73 @@ async fn connections(call: Call) -> Result<HttpResponse, ApiError> {
             );
         }
     }
-    let start = cursor.map(|cursor| {
-        Place::decode(&cursor).ok_or_else(|| query.refuse("cursor", "is no cursor of this list"))
+    let scope = Scope::new("connections", &filter);
+    let after = cursor.map(|cursor| {
+        let wrong = "is no cursor of this list with these filters";
+        place(&scope, &cursor).ok_or_else(|| query.refuse("cursor", wrong))
     });
     query.finish()?;
-    let rows = call
-        .state
-        .actors
-        .sockets
-        .ask_within(PATIENCE, List(filter))
-        .await
-        .map_err(ApiError::unavailable)?;
-    page(cut(rows, start.and_then(Result::ok), limit as usize), limit)
+    let narrowed = json!({
+        "namespace": filter.namespace,
+        "user_id": filter.user_id,
+        "room": filter.room,
+    });
+    let list_of = List {
+        filter,
+        after: after.and_then(Result::ok),
+        limit: limit as usize,
+    };
+    let asked = call.state.actors.sockets.ask_within(PATIENCE, list_of);
+    let Page { rows, more } = asked.await.map_err(ApiError::unavailable)?;
+    looked(&call, "socket/connections", narrowed);
+    let last = rows.last().filter(|_| more);
+    let next_cursor = last.map(|row| sealed(&scope, row));
+    list(page::Page { rows, next_cursor }, limit)
 }
 
 async fn stats(call: Call) -> Result<HttpResponse, ApiError> {
     call.may(Action::ManageSockets)?;
     call.no_query()?;
-    let stats = call
-        .state
-        .actors
-        .sockets
-        .ask_within(PATIENCE, GetStats)
-        .await;
-    Answer::ok(stats.map_err(ApiError::unavailable)?).respond()
+    let asked = call.state.actors.sockets.ask_within(PATIENCE, GetStats);
+    let stats = asked.await.map_err(ApiError::unavailable)?;
+    looked(&call, "socket/stats", json!({}));
+    Answer::ok(stats).respond()
+}
+
+/// Puts on the Record that the admin looked, beside the answer: what there is to see is seen also while the Record
+/// cannot be written.
+fn looked(call: &Call, what: &'static str, narrowed: Value) {
+    let (state, by) = (call.state.clone(), call.by());
+    let look = format!("{what} {narrowed}");
+    let now = state.clock.monotonic();
+    let Some(calls) = state.looks.due(call.who.user.id, look, now) else {
+        return;
+    };
+    let mut data = Map::from_iter([("calls".to_owned(), json!(calls))]);
+    let narrowed = narrowed.as_object().into_iter().flatten();
+    let given = narrowed.filter(|(_, value)| !value.is_null());
+    data.extend(given.map(|(name, value)| (name.clone(), value.clone())));
+    let action = AdminAction {
+        what,
+        resource: None,
+        data,
+    };
+    actix_web::rt::spawn(async move {
+        match admin_actions::insert(&state.store, action, by).await {
+            Ok(entry) => state.announce(entry),
+            Err(error) => tracing::warn!(%error, what, "an admin's look is not on the Record"),
+        }
+    });
 }
 
 async fn disconnect(call: Call, body: Body) -> Result<HttpResponse, ApiError> {
     call.may(Action::ManageSockets)?;
     let socket_id = call.req.match_info().get("socket_id").unwrap_or_default();
     let registry = &call.state.actors.sockets;
-    let known = registry.ask_within(PATIENCE, List(Filter::default())).await;
+    let known = registry.ask_within(PATIENCE, Find(socket_id.to_owned()));
     let row = known
+        .await
         .map_err(ApiError::unavailable)?
-        .into_iter()
-        .find(|row| &*row.id == socket_id || row.sids.values().any(|sid| &**sid == socket_id))
         .ok_or_else(|| ApiError::not_found("socket"))?;
     call.no_query()?;
     let mut body = body.fields_if_any()?;
@@ -94,6 +126,7 @@ async fn disconnect(call: Call, body: Body) -> Result<HttpResponse, ApiError> {
     let force = ForceOff {
         socket_id: row.id.to_string(),
         reason: Reason::Forced,
+        words: reason.clone(),
     };
     let done = registry.ask_within(PATIENCE, force).await;
     if !done.map_err(ApiError::unavailable)? {
@@ -107,6 +140,7 @@ async fn disconnect(call: Call, body: Body) -> Result<HttpResponse, ApiError> {
         }),
         data: Map::from_iter([
             ("user".to_owned(), json!(row.user)),
+            ("sids".to_owned(), json!(row.sids)),
             ("reason".to_owned(), json!(reason)),
         ]),
     };
@@ -122,38 +156,17 @@ async fn disconnect(call: Call, body: Body) -> Result<HttpResponse, ApiError> {
         .respond()
 }
 
-/// Where a page begins: after this row, or where it was.
-struct Place {
-    at: String,
-    id: String,
+/// Where the next page begins: after this row.
+fn sealed(scope: &Scope, row: &Row) -> String {
+    let at = row.opened_at.timestamp_nanos_opt().unwrap_or(i64::MAX);
+    scope.seal(&[&at.to_be_bytes(), row.id.as_bytes()].concat())
 }
 
-impl Place {
-    fn of(row: &Row) -> String {
-        URL_SAFE_NO_PAD.encode(format!("{} {}", row.connected_at, row.id))
-    }
-
-    fn decode(cursor: &str) -> Option<Place> {
-        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-        let (at, id) = text.split_once(' ')?;
-        Some(Place {
-            at: at.to_owned(),
-            id: id.to_owned(),
-        })
-    }
-}
-
-/// One page of rows that are sorted newest first.
-fn cut(rows: Vec<Row>, start: Option<Place>, limit: usize) -> Page<Row> {
-    let from = start.map_or(0, |place| {
-        let there = rows.iter().position(|row| *row.id == *place.id);
-        // The row itself may be gone: its neighbours of that millisecond are shown again.
-        there
-            .map(|at| at + 1)
-            .unwrap_or_else(|| rows.partition_point(|row| row.connected_at > place.at))
-    });
-    let more = rows.len() > from + limit;
-    let rows: Vec<_> = rows.into_iter().skip(from).take(limit).collect();
-    let next_cursor = rows.last().filter(|_| more).map(Place::of);
-    Page { rows, next_cursor }
+fn place(scope: &Scope, cursor: &str) -> Option<Place> {
+    let place = scope.open(cursor)?;
+    let (at, id) = place.split_first_chunk::<8>()?;
+    Some(Place {
+        opened_at: DateTime::from_timestamp_nanos(i64::from_be_bytes(*at)),
+        id: String::from_utf8(id.to_vec()).ok()?,
+    })
 }

@@ -36,7 +36,7 @@ impl Live {
     pub(super) async fn arrive(
         &self,
         socket: &Socket,
-        state: &State,
+        state: &Arc<State>,
         subscriber: &Arc<Subscriber>,
     ) -> Result<Option<Seq>, AskError> {
         let identity = state.identity();
@@ -45,8 +45,7 @@ impl Live {
         let attached = socket_registry::Attached {
             connection: socket.connection.clone(),
             sid: socket.sid.clone(),
-            namespaces: state.namespaces.to_vec(),
-            identity: identity.clone(),
+            bearer: state.clone(),
             rooms: state.rooms(),
         };
         let connected = presence_registry::Connected {

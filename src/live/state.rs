@@ -9,6 +9,7 @@ use callboard_actors::model::policy;
 use callboard_actors::model::record::Seq;
 use callboard_actors::model::room::{Channel, Namespace};
 use callboard_actors::session::{Protocol, Socket};
+use callboard_actors::socket_registry::Bearer;
 use callboard_actors::subscriber::Subscriber;
 use parking_lot::Mutex;
 
@@ -116,6 +117,36 @@ impl State {
     /// Whether one more `typing` is allowed in the second of `now` (seconds since any epoch).
     pub fn may_type(&self, now: i64) -> bool {
         self.inner.lock().typing.take(now, TYPING_A_SECOND)
+    }
+}
+
+/// As the SocketRegistry sees it, which tells it what its user has become.
+impl Bearer for State {
+    fn identity(&self) -> Arc<Identity> {
+        State::identity(self)
+    }
+
+    fn namespaces(&self) -> &[Namespace] {
+        &self.namespaces
+    }
+
+    fn subscriber(&self) -> Option<&Arc<Subscriber>> {
+        self.subscriber.get()
+    }
+
+    fn revise(&self, identity: Identity) {
+        self.set_identity(identity);
+    }
+
+    fn forfeit(&self) -> Vec<Channel> {
+        let mut inner = self.inner.lock();
+        let Inner {
+            identity, rooms, ..
+        } = &mut *inner;
+        let may = |channel: &Channel| policy::may_join(identity, channel);
+        let lost = rooms.iter().filter(|it| !may(it)).cloned().collect();
+        rooms.retain(may);
+        lost
     }
 }
 

@@ -58,7 +58,7 @@ pub mod idempotency;
 pub mod login_attempts;
 pub mod notifications;
 mod open;
-mod page;
+pub mod page;
 mod pooled;
 pub mod record;
 pub mod refresh_tokens;

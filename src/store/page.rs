@@ -43,18 +43,28 @@ impl Scope {
     }
 
     fn decode(&self, cursor: &str) -> Option<Key> {
-        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-        let (binding, key) = bytes.split_first_chunk::<BINDING>()?;
+        let key = self.open(cursor)?;
         let (at, id) = key.split_first_chunk::<8>()?;
         let id = Uuid::from_slice(id).ok()?;
-        (*binding == self.0).then_some(Key(i64::from_be_bytes(*at), id))
+        Some(Key(i64::from_be_bytes(*at), id))
     }
 
     fn encode(&self, key: Key) -> String {
-        let mut bytes = self.0.to_vec();
-        bytes.extend(key.0.to_be_bytes());
+        let mut bytes = key.0.to_be_bytes().to_vec();
         bytes.extend(key.1.as_bytes());
-        URL_SAFE_NO_PAD.encode(bytes)
+        self.seal(&bytes)
+    }
+
+    /// A cursor of this list that says `place`.
+    pub fn seal(&self, place: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode([&self.0, place].concat())
+    }
+
+    /// What [`Scope::seal`] was given for this list.
+    pub fn open(&self, cursor: &str) -> Option<Vec<u8>> {
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        let (binding, place) = bytes.split_first_chunk::<BINDING>()?;
+        (*binding == self.0).then(|| place.to_vec())
     }
 
     /// A page of `rows`, of which one more than `limit` was asked for, to see whether there is more.

@@ -1,5 +1,7 @@
 //! Actors and sockets as admins see them. (What needs a socket is in `tests/server`.)
 
+use std::time::Duration;
+
 use callboard::store::record;
 use callboard_actors::model::identity::Role;
 use futures_util::StreamExt;
@@ -8,6 +10,149 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::bed::{Bed, run};
+
+/// What the Record says of the actions of this name, oldest first; waits for the first.
+async fn admin_action(bed: &Bed, name: &str) -> Vec<serde_json::Value> {
+    loop {
+        let entries = record::after(bed.store(), 0, 1_000).await.unwrap();
+        let entries = entries.iter().filter(|it| it.event == "admin_action");
+        let found: Vec<serde_json::Value> = entries
+            .map(|entry| serde_json::from_str(entry.data.get()).unwrap())
+            .filter(|data: &serde_json::Value| data["action"] == name)
+            .collect();
+        if !found.is_empty() {
+            return found;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn what_an_admin_looks_at_is_on_the_record_once_a_minute_with_how_often() {
+    run(async {
+        let bed = Bed::new().await;
+        let user = bed.user(Role::Admin).await;
+        let admin = bed.anonymous().with_token(&bed.token(&user));
+        for _ in 0..12 {
+            admin.get("socket/stats").await.data();
+        }
+        assert_eq!(
+            admin_action(&bed, "socket/stats").await,
+            [json!({"action": "socket/stats", "calls": 1})]
+        );
+        for query in [
+            "",
+            "?limit=7",
+            "?namespace=feed",
+            "?namespace=/feed&limit=3",
+        ] {
+            admin
+                .get(&format!("socket/connections{query}"))
+                .await
+                .data();
+        }
+        bed.clock.advance(Duration::from_secs(61));
+        admin.get("socket/stats").await.data();
+        admin.get("socket/connections?namespace=/feed").await.data();
+        let mut calls = Vec::new();
+        while calls.len() < 5 {
+            calls = admin_action(&bed, "socket/stats").await;
+            calls.extend(admin_action(&bed, "socket/connections").await);
+        }
+        calls.sort_by_key(|data| data.to_string());
+        let of = |what: &str, calls: u64| json!({"calls": calls, "action": what});
+        let of_feed = |calls: u64| json!({"calls": calls, "namespace": "/feed", "action": "socket/connections"});
+        let mut expected = vec![
+            of("socket/connections", 1),
+            of_feed(1),
+            of_feed(2),
+            of("socket/stats", 1),
+            of("socket/stats", 12),
+        ];
+        expected.sort_by_key(|data| data.to_string());
+        assert_eq!(calls, expected);
+        // Nobody else sees it, and who may not look leaves nothing.
+        let before = record::span(bed.store()).await.unwrap().last;
+        bed.editor()
+            .await
+            .get("socket/stats")
+            .await
+            .refused(403, "forbidden");
+        admin
+            .get("socket/connections?limit=0")
+            .await
+            .refused(422, "validation_failed");
+        admin.post("users", json!({})).await.wrong_fields();
+        assert_eq!(
+            record::span(bed.store()).await.unwrap().last,
+            before + 1,
+            "the editor"
+        );
+    });
+}
+
+#[test]
+fn a_cursor_of_connections_is_bound_to_its_filters() {
+    run(async {
+        let bed = Bed::new().await;
+        let admin = bed.admin().await;
+        let mut sockets = Vec::new();
+        for _ in 0..3 {
+            let token = bed.token(&bed.user(Role::Viewer).await);
+            let url = format!("{}/ws?token={token}", bed.url.replace("http", "ws"));
+            let (mut socket, _) = connect_async(url).await.unwrap();
+            socket.next().await.unwrap().unwrap();
+            sockets.push(socket);
+        }
+        let page = admin
+            .get("socket/connections?limit=1&namespace=episodes")
+            .await;
+        let cursor = page.body["meta"]["next_cursor"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let with = async |filters: &str| {
+            admin
+                .get(&format!("socket/connections?cursor={cursor}&{filters}"))
+                .await
+        };
+        assert_eq!(
+            with("namespace=/episodes")
+                .await
+                .data()
+                .as_array()
+                .unwrap()
+                .len(),
+            2
+        );
+        for other in ["", "namespace=/jobs", "namespace=/episodes&room=team:x"] {
+            assert_eq!(with(other).await.wrong_fields(), ["cursor"], "{other}");
+        }
+        let row = &page.data()[0];
+        let mut fields: Vec<_> = row
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        fields.sort_unstable();
+        let mut exact = [
+            "id",
+            "sids",
+            "user",
+            "transport",
+            "namespaces",
+            "rooms",
+            "connected_at",
+            "last_activity",
+            "ip",
+            "user_agent",
+            "queued_bytes",
+        ];
+        exact.sort_unstable();
+        assert_eq!(fields, exact);
+    });
+}
 
 #[test]
 fn only_an_admin_sees_actors_and_sockets() {
@@ -229,13 +374,7 @@ fn a_socket_is_listed_and_forced_off_and_the_record_tells_of_it() {
             }
         };
         assert_eq!(code, 4001);
-        let head = record::span(bed.store()).await.unwrap().last;
-        let entry = record::after(bed.store(), head - 1, 1)
-            .await
-            .unwrap()
-            .remove(0);
-        assert_eq!(entry.event, "admin_action");
-        let data: serde_json::Value = serde_json::from_str(entry.data.get()).unwrap();
+        let data = admin_action(&bed, "socket/disconnect").await.remove(0);
         assert_eq!(data["action"], "socket/disconnect");
         assert_eq!(data["reason"], "enough");
         assert_eq!(data["user"]["id"], users[0].id.to_string());

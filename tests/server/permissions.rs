@@ -1,8 +1,10 @@
 //! What a client asks for that is not its own: other people's rooms, sockets and tokens.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
-use crate::support::plain::Stream;
+use crate::support::plain::{Plain, Stream};
 use crate::support::rest::text;
 use crate::support::socketio::SocketIo;
 use crate::support::{Kind, Server, on_both_databases};
@@ -13,6 +15,7 @@ on_both_databases!(
     a_socket_is_not_refreshed_with_another_users_token,
     what_does_not_exist_is_not_viewed,
     an_answer_is_not_replayed_to_another_user,
+    who_leaves_a_team_hears_nothing_more_of_its_room_within_a_second,
 );
 
 async fn a_viewer_gets_into_no_room_that_is_not_its_own(kind: Kind) {
@@ -138,4 +141,61 @@ async fn an_answer_is_not_replayed_to_another_user(kind: Kind) {
     }
     assert_ne!(ids[0], ids[1]);
     assert_eq!(ids[0], ids[2]);
+}
+
+async fn who_leaves_a_team_hears_nothing_more_of_its_room_within_a_second(kind: Kind) {
+    let server = Server::start(kind).await;
+    let (admin, viewer) = (server.admin().await, server.viewer().await);
+    let user = format!("users/{}", viewer.id);
+    admin.patch(&user, json!({"team": "writers"})).await.data();
+    let feed = SocketIo::connected(server.port(), "/feed", &viewer.token).await;
+    let joined = feed.ask("join", json!({"room": "team:writers"})).await;
+    assert_eq!(joined["ok"], true, "{joined}");
+    let query = format!("token={}&namespaces=feed&rooms=team:writers", viewer.token);
+    let plain = Plain::open(&server.ws_url(), &query).await;
+    let stream = Stream::open(&server.url(), &query).await;
+    plain.heard.event("ready").await;
+    stream.heard.event("ready").await;
+    let tell = async |room: &str, event: &str| {
+        let body = json!({"event": event, "data": {}});
+        admin
+            .post(&format!("socket/notify-room/{room}"), body)
+            .await
+            .data();
+    };
+    tell("team:writers", "before").await;
+    for heard in [&feed.heard, &plain.heard, &stream.heard] {
+        heard.event("before").await;
+    }
+
+    let asked = Instant::now();
+    admin.patch(&user, json!({"team": "actors"})).await.data();
+    loop {
+        let rows = server.connections().await;
+        if rows
+            .iter()
+            .all(|row| !row["rooms"].to_string().contains("writers"))
+        {
+            break;
+        }
+        assert!(asked.elapsed() < Duration::from_millis(1_500), "{rows:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tell("team:writers", "after").await;
+    tell(&format!("user:{}", viewer.id), "last").await;
+    for heard in [&feed.heard, &plain.heard, &stream.heard] {
+        heard.event("last").await; // it is still there
+        assert_eq!(heard.count(|report| report["name"] == "after"), 0);
+    }
+    let join = async |room: &str| feed.ask("join", json!({ "room": room })).await;
+    assert_eq!(join("team:writers").await["error"]["code"], "forbidden");
+    assert_eq!(join("team:actors").await["ok"], true);
+    // Nor does it get the room back when it comes again, and what it then missed is not of that room.
+    let memory = feed.memory();
+    drop(feed);
+    tell("team:writers", "missed").await;
+    tell("team:actors", "shown").await;
+    let again = SocketIo::resumed(server.port(), "/feed", &viewer.token, &memory).await;
+    again.heard.event("shown").await;
+    assert_eq!(again.heard.count(|report| report["name"] == "missed"), 0);
 }

@@ -49,7 +49,7 @@ events! {
     Custom "custom" true "whom the admin who sends it names";
     Ready "ready" false "the connecting socket, in each namespace";
     ServerDraining "server_draining" false "every socket";
-    Closing "closing" false "an event stream, as its last event";
+    Closing "closing" false "an event stream, as its last event; a socket that is forced off with a word";
 }
 
 impl Kind {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use actix::Message;
 use chrono::{DateTime, Utc};
 
-use super::rows::{Filter, Row, Stats};
-use crate::model::identity::Identity;
-use crate::model::room::{Channel, Namespace};
+use super::line::Bearer;
+use super::rows::{Filter, Page, Place, Row, Stats};
+use crate::model::room::Channel;
 use crate::session::{Connection, Reason};
 
 /// A connection was opened; who it is shows at [`Attached`].
@@ -31,9 +31,7 @@ pub struct Closed {
 pub struct Attached {
     pub connection: Arc<dyn Connection>,
     pub sid: Arc<str>,
-    pub namespaces: Vec<Namespace>,
-    /// As which it was let in.
-    pub identity: Arc<Identity>,
+    pub bearer: Arc<dyn Bearer>,
     /// Those it has joined by name.
     pub rooms: Vec<Channel>,
 }
@@ -73,10 +71,19 @@ pub struct Renewed {
     pub expires_at: DateTime<Utc>,
 }
 
-/// The connections, newest first.
+/// Connections, newest first: so many after a place.
 #[derive(Message)]
-#[rtype(result = "Vec<Row>")]
-pub struct List(pub Filter);
+#[rtype(result = "Page")]
+pub struct List {
+    pub filter: Filter,
+    pub after: Option<Place>,
+    pub limit: usize,
+}
+
+/// The connection with this id, or the one that bears this `sid`.
+#[derive(Message)]
+#[rtype(result = "Option<Row>")]
+pub struct Find(pub String);
 
 /// Ends the connection with this id, or the one that bears this `sid`. `false`: there is none.
 #[derive(Message)]
@@ -84,6 +91,8 @@ pub struct List(pub Filter);
 pub struct ForceOff {
     pub socket_id: String,
     pub reason: Reason,
+    /// What its sockets are told before.
+    pub words: Option<String>,
 }
 
 /// Whether this socket was forced off lately. Known before its client can know it.

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Line, Socket};
+use super::line::{Line, Socket};
+use super::messages::List;
 use crate::model::envelope::timestamp;
 use crate::model::identity::UserRef;
 use crate::model::policy;
-use crate::model::room::Namespace;
+use crate::model::room::{Channel, Namespace, Room};
 
 /// A connection, as `GET socket/connections` lists it.
 #[derive(Clone, Debug, Serialize)]
@@ -24,6 +26,8 @@ pub struct Row {
     pub transport: &'static str,
     pub namespaces: BTreeSet<&'static str>,
     pub rooms: BTreeSet<String>,
+    #[serde(skip)]
+    pub opened_at: DateTime<Utc>,
     pub connected_at: String,
     pub last_activity: String,
     pub ip: Option<String>,
@@ -40,8 +44,22 @@ pub struct Filter {
     pub room: Option<String>,
 }
 
+/// Where a page ends: its last row's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub opened_at: DateTime<Utc>,
+    pub id: String,
+}
+
+/// Some rows, and whether others follow.
+#[derive(Clone, Debug, actix::MessageResponse)]
+pub struct Page {
+    pub rows: Vec<Row>,
+    pub more: bool,
+}
+
 /// Figures of this node.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Stats {
     pub connections: usize,
     pub sockets: usize,
@@ -55,18 +73,66 @@ pub struct Stats {
     pub closed: BTreeMap<&'static str, u64>,
 }
 
+impl Stats {
+    /// Of what is there now.
+    pub(super) fn of<'a>(lines: impl Iterator<Item = &'a Box<Line>>) -> Stats {
+        let mut stats = Stats::default();
+        for line in lines {
+            stats.connections += 1;
+            stats.queued_bytes += line.connection.outbox().queued_bytes();
+            let transport = line.connection.transport();
+            *stats.by_transport.entry(transport).or_default() += 1;
+            for socket in &line.sockets {
+                stats.sockets += 1;
+                for namespace in socket.bearer.namespaces() {
+                    *stats.by_namespace.entry(namespace.path()).or_default() += 1;
+                }
+            }
+        }
+        stats
+    }
+}
+
 impl Filter {
-    pub(super) fn takes(&self, line: &Line) -> bool {
+    fn takes(&self, line: &Line, room: Option<&Room>) -> bool {
         let any = |is: &dyn Fn(&Socket) -> bool| line.sockets.iter().any(is);
         self.user_id
-            .is_none_or(|id| any(&|socket| socket.identity.user.id == id))
+            .is_none_or(|id| any(&|socket| socket.user_id() == id))
             && self
                 .namespace
-                .is_none_or(|it| any(&|socket| socket.namespaces.contains(&it)))
-            && self
-                .room
-                .as_ref()
-                .is_none_or(|room| line.rooms().contains(room))
+                .is_none_or(|it| any(&|socket| socket.bearer.namespaces().contains(&it)))
+            && (self.room.is_none() || room.is_some_and(|room| line.is_in(room)))
+    }
+}
+
+/// Of these lines, those that `list` asks for. Rows are made of them alone: there may be many thousands of others.
+pub(super) fn page<'a>(lines: impl Iterator<Item = &'a Box<Line>>, list: &List) -> Page {
+    // What is no room is one that nobody is in.
+    let room = list.filter.room.as_ref().and_then(|it| it.parse().ok());
+    let key = |line: &Line| (line.connection.opened_at(), line.connection.id().clone());
+    // Newest first, then by id.
+    let comes_after = |place: &Place, line: &Line| {
+        let (at, id) = key(line);
+        at < place.opened_at || at == place.opened_at && *id > *place.id
+    };
+    let mut found: Vec<&Line> = lines
+        .map(|line| &**line)
+        .filter(|line| list.after.as_ref().is_none_or(|it| comes_after(it, line)))
+        .filter(|line| list.filter.takes(line, room.as_ref()))
+        .collect();
+    let order = |a: &&Line, b: &&Line| {
+        let ((at, id), (other_at, other_id)) = (key(a), key(b));
+        other_at.cmp(&at).then_with(|| id.cmp(&other_id))
+    };
+    let more = found.len() > list.limit;
+    if more {
+        found.select_nth_unstable_by(list.limit, order);
+        found.truncate(list.limit);
+    }
+    found.sort_unstable_by(order);
+    Page {
+        rows: found.into_iter().map(Line::row).collect(),
+        more,
     }
 }
 
@@ -74,12 +140,24 @@ impl Line {
     fn rooms(&self) -> BTreeSet<String> {
         let mut rooms = BTreeSet::new();
         for socket in &self.sockets {
-            let namespaces = socket.namespaces.iter();
-            let own = namespaces.flat_map(|it| policy::own_channels(&socket.identity, *it));
+            let (identity, namespaces) = (socket.bearer.identity(), socket.bearer.namespaces());
+            let namespaces = namespaces.iter();
+            let own = namespaces.flat_map(|it| policy::own_channels(&identity, *it));
             let channels = own.chain(socket.rooms.iter().cloned());
             rooms.extend(channels.filter_map(|channel| Some(channel.room?.to_string())));
         }
         rooms
+    }
+
+    fn is_in(&self, room: &Room) -> bool {
+        self.sockets.iter().any(|socket| {
+            let has = |channel: &Channel| channel.room.as_ref() == Some(room);
+            let (identity, namespaces) = (socket.bearer.identity(), socket.bearer.namespaces());
+            let mut own = namespaces
+                .iter()
+                .flat_map(|it| policy::own_channels(&identity, *it));
+            socket.rooms.iter().any(has) || own.any(|channel| has(&channel))
+        })
     }
 
     pub(super) fn row(&self) -> Row {
@@ -87,7 +165,7 @@ impl Line {
         let visit = connection.visit();
         let mut sids = BTreeMap::new();
         for socket in &self.sockets {
-            for namespace in &*socket.namespaces {
+            for namespace in socket.bearer.namespaces() {
                 sids.insert(namespace.path(), socket.sid.clone());
             }
         }
@@ -98,6 +176,7 @@ impl Line {
             user: self.user().cloned(),
             transport: connection.transport(),
             rooms: self.rooms(),
+            opened_at: connection.opened_at(),
             connected_at: timestamp(connection.opened_at()),
             last_activity: timestamp(connection.last_activity()),
             ip: visit.ip().map(str::to_owned),

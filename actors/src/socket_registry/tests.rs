@@ -3,34 +3,48 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::*;
-use crate::model::identity::Origin;
+use crate::hub::Hubs;
+use crate::model::identity::{Identity, Origin, Role, UserRef};
 use crate::model::record::NewEntry;
+use crate::model::room::Room;
 use crate::runtime::{Clock, Ledger, Mailbox, supervise_here};
-use crate::testing::{FakeConnection, identity, noon, on_actix, settle};
+use crate::testing::{Client, FakeBearer, FakeConnection, identity, noon, on_actix, settle};
 
 struct Bed {
     clock: Clock,
     registry: Mailbox<SocketRegistry>,
-    said: Arc<parking_lot::Mutex<Vec<String>>>,
+    said: Arc<Mutex<Vec<String>>>,
+    left: Arc<Mutex<Vec<Leave>>>,
+    hubs: Hubs,
 }
 
 fn bed() -> Bed {
     let clock = Clock::manual(noon());
-    let said: Arc<parking_lot::Mutex<Vec<String>>> = Arc::default();
+    let said: Arc<Mutex<Vec<String>>> = Arc::default();
     let heard = said.clone();
     let publish = Teller::from_fn("test", move |Publish(event): Publish| {
         heard.lock().push(event.event);
         Ok(())
     });
+    let left: Arc<Mutex<Vec<Leave>>> = Arc::default();
+    let gone = left.clone();
+    let leave = Teller::from_fn("test", move |leave| {
+        gone.lock().push(leave);
+        Ok(())
+    });
     let ledger = Ledger::new(clock.clone());
     let registry = supervise_here(SocketRegistry::SPEC, &ledger, |_| {
-        SocketRegistry::new(publish)
+        SocketRegistry::new(publish, leave)
     });
     Bed {
         clock,
         registry,
         said,
+        left,
+        hubs: Hubs::new(&ledger),
     }
 }
 
@@ -58,31 +72,78 @@ impl Bed {
             .ask(Attached {
                 connection: connection.clone(),
                 sid: sid.into(),
-                namespaces: vec![Namespace::Episodes],
-                identity: Arc::new(Identity {
-                    user: user.clone(),
-                    email: String::new(),
-                    role,
-                    team: None,
-                    expires_at: noon() + chrono::Duration::seconds(ends_in),
-                }),
+                bearer: FakeBearer::new(
+                    Identity {
+                        user: user.clone(),
+                        email: String::new(),
+                        role,
+                        team: None,
+                        expires_at: noon() + chrono::Duration::seconds(ends_in),
+                    },
+                    Vec::new(),
+                    None,
+                ),
                 rooms: Vec::new(),
             })
             .await
             .unwrap();
     }
 
-    async fn list(&self, filter: Filter) -> Vec<String> {
-        let rows = self.registry.ask(List(filter)).await.unwrap();
-        rows.iter().map(|row| row.id.to_string()).collect()
+    /// A socket of somebody in team `news`, in that team's room and in another one.
+    async fn attach_to_news(&self, who: &Identity) -> (Arc<FakeBearer>, Client) {
+        let client = Client::open(&self.hubs);
+        let mut identity = who.clone();
+        identity.team = Some("news".into());
+        let rooms = vec![team("news"), episode()];
+        let subscriber = Some(client.subscriber.clone());
+        let bearer = FakeBearer::new(identity, rooms.clone(), subscriber);
+        let attached = Attached {
+            connection: FakeConnection::new("c-news", noon()),
+            sid: "s-news".into(),
+            bearer: bearer.clone(),
+            rooms,
+        };
+        self.registry.ask(attached).await.unwrap();
+        (bearer, client)
     }
+
+    async fn rooms_of(&self, socket_id: &str) -> Vec<String> {
+        let row = self.registry.ask(Find(socket_id.into())).await.unwrap();
+        let rooms = row.unwrap().rooms.into_iter();
+        rooms.filter(|room| !room.starts_with("user:")).collect()
+    }
+
+    async fn list(&self, filter: Filter) -> Vec<String> {
+        let list = List {
+            filter,
+            after: None,
+            limit: 100,
+        };
+        let page = self.registry.ask(list).await.unwrap();
+        page.rows.iter().map(|row| row.id.to_string()).collect()
+    }
+}
+
+fn team(name: &str) -> Channel {
+    Channel::room(Namespace::Feed, Room::Team(name.into()))
+}
+
+fn episode() -> Channel {
+    Channel::room(Namespace::Episodes, Room::Episode(Uuid::from_u128(7)))
 }
 
 fn changed(user: &UserRef, changes: serde_json::Value) -> Arc<Entry> {
     // The user as it is then, and what has changed.
-    let role = changes["role"]["new"].as_str().unwrap_or("viewer");
-    let disabled = changes["disabled"]["new"] == true;
-    let data = json!({ "id": user.id, "role": role, "disabled": disabled, "changes": changes });
+    let new = |name: &str| changes.get(name).map(|step| step["new"].clone());
+    let data = json!({
+        "id": user.id,
+        "email": "",
+        "name": new("name").unwrap_or_else(|| json!(user.name)),
+        "role": new("role").unwrap_or_else(|| json!("viewer")),
+        "team": new("team"),
+        "disabled": new("disabled").unwrap_or_else(|| json!(false)),
+        "changes": changes,
+    });
     Arc::new(Entry {
         seq: 1,
         new: NewEntry {
@@ -151,6 +212,7 @@ fn a_connection_is_listed_with_its_sockets_and_found_by_its_id_or_any_sid() {
             let force = ForceOff {
                 socket_id: socket_id.into(),
                 reason: Reason::Forced,
+                words: None,
             };
             assert_eq!(bed.registry.ask(force).await, Ok(found), "{socket_id}");
         }
@@ -330,6 +392,7 @@ fn a_socket_that_came_back_ends_its_old_line_and_outlives_the_news_of_that_end()
         let force = ForceOff {
             socket_id: "s1".into(),
             reason: Reason::Forced,
+            words: None,
         };
         assert_eq!(bed.registry.ask(force).await, Ok(true));
         assert_eq!(new.closed(), Some(Reason::Forced));
@@ -352,6 +415,7 @@ fn a_connection_whose_end_was_not_told_is_swept_and_nothing_of_it_stays() {
         let force = ForceOff {
             socket_id: "s1".into(),
             reason: Reason::Forced,
+            words: None,
         };
         assert_eq!(bed.registry.ask(force).await, Ok(false));
         bed.registry.tell(Opened { connection: one }).unwrap();
@@ -359,5 +423,163 @@ fn a_connection_whose_end_was_not_told_is_swept_and_nothing_of_it_stays() {
             bed.list(Filter::default()).await.is_empty(),
             "news of a closed line comes late"
         );
+    });
+}
+
+#[test]
+fn who_leaves_a_team_leaves_its_room_and_no_other_and_is_in_no_more() {
+    on_actix(async {
+        for (changes, kept) in [
+            (json!({"team": {"old": "news", "new": "drama"}}), false),
+            (json!({"team": {"old": "news", "new": null}}), false),
+            (
+                json!({"name": {"old": "anna", "new": "Anna"}, "team": {"old": "x", "new": "news"}}),
+                true,
+            ),
+        ] {
+            let bed = bed();
+            let anna = identity("anna", Role::Viewer);
+            let (bearer, client) = bed.attach_to_news(&anna).await;
+            let heard = Heard(changed(&anna.user, changes.clone()));
+            bed.registry.tell(heard).unwrap();
+            settle().await;
+            let left: Vec<_> = bed.left.lock().drain(..).collect();
+            if kept {
+                assert!(left.is_empty());
+                assert_eq!(bearer.identity().user.name, "Anna");
+                assert_eq!(bed.rooms_of("s-news").await.len(), 2);
+                continue;
+            }
+            assert_eq!(left.len(), 1, "{changes}");
+            assert_eq!(
+                (left[0].key, &left[0].channels),
+                (client.subscriber.key, &vec![team("news")])
+            );
+            assert_eq!(bearer.rooms(), [episode()]);
+            assert_eq!(
+                bed.rooms_of("s-news").await,
+                [episode().room.unwrap().to_string()]
+            );
+            // A `join` that was allowed just before comes through only now.
+            bearer.join(team("news"));
+            let (connection, sid) = ("c-news".into(), "s-news".into());
+            let channel = team("news");
+            bed.registry
+                .tell(Joined {
+                    connection,
+                    sid,
+                    channel,
+                })
+                .unwrap();
+            settle().await;
+            assert_eq!(bed.left.lock()[0].channels, [team("news")], "{changes}");
+            assert_eq!(bearer.rooms(), [episode()]);
+        }
+    });
+}
+
+#[test]
+fn who_was_let_into_a_teams_room_just_before_leaving_the_team_does_not_stay_in_it() {
+    on_actix(async {
+        let bed = bed();
+        let anna = identity("anna", Role::Viewer);
+        let left_news = json!({"team": {"old": "news", "new": "drama"}});
+        bed.registry
+            .tell(Heard(changed(&anna.user, left_news.clone())))
+            .unwrap();
+        let (bearer, _client) = bed.attach_to_news(&anna).await;
+        assert_eq!(bearer.rooms(), [episode()]);
+        assert_eq!(bearer.identity().team.as_deref(), Some("drama"));
+        // A token that is taken for what the user was a moment ago, while the change is heard.
+        let mut stale = (*bearer.identity()).clone();
+        stale.team = Some("news".into());
+        bearer.revise(stale);
+        bearer.join(team("news"));
+        bed.registry
+            .tell(Renewed {
+                connection: "c-news".into(),
+                sid: "s-news".into(),
+                expires_at: noon() + chrono::Duration::hours(2),
+            })
+            .unwrap();
+        settle().await;
+        assert_eq!(bearer.rooms(), [episode()]);
+        assert_eq!(bed.left.lock().len(), 2);
+    });
+}
+
+#[test]
+fn who_is_forced_off_is_told_the_admins_words_if_there_is_room_for_them() {
+    on_actix(async {
+        let bed = bed();
+        let (_, client) = bed.attach_to_news(&identity("anna", Role::Viewer)).await;
+        let force = ForceOff {
+            socket_id: "s-news".into(),
+            reason: Reason::Forced,
+            words: Some("the shoot is over".into()),
+        };
+        assert_eq!(bed.registry.ask(force).await, Ok(true));
+        let events = client.events();
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert_eq!(events[0]["event"], "closing");
+        let data = json!({"reason": "forced", "message": "the shoot is over"});
+        assert_eq!(events[0]["data"], data);
+    });
+}
+
+#[test]
+fn pages_of_connections_neither_repeat_nor_leave_out_what_stays() {
+    on_actix(async {
+        let bed = bed();
+        let at = |second: i64| noon() + chrono::Duration::seconds(second / 3);
+        let lines: Vec<_> = (0..20)
+            .map(|number| FakeConnection::new(&format!("c{number:02}"), at(number)))
+            .collect();
+        for connection in &lines {
+            let connection = connection.clone();
+            bed.registry.tell(Opened { connection }).unwrap();
+        }
+        let mut after = None;
+        let mut seen = Vec::new();
+        for pass in 0.. {
+            let filter = Filter::default();
+            let list = List {
+                filter,
+                after,
+                limit: 3,
+            };
+            let page = bed.registry.ask(list).await.unwrap();
+            seen.extend(page.rows.iter().map(|row| row.id.to_string()));
+            let last = page.rows.last().unwrap();
+            after = Some(Place {
+                opened_at: last.opened_at,
+                id: last.id.to_string(),
+            });
+            if !page.more {
+                break;
+            }
+            // What is gone meanwhile, the page's last row among it, does not move the place.
+            let gone = if pass == 0 { "c19" } else { "c18" };
+            let (connection, reason) = (last.id.clone(), Reason::ClientClosed);
+            if pass < 2 {
+                bed.registry
+                    .tell(Closed {
+                        connection: gone.into(),
+                        reason,
+                    })
+                    .unwrap();
+                bed.registry.tell(Closed { connection, reason }).unwrap();
+            }
+            let connection = FakeConnection::new(&format!("new{pass}"), at(100));
+            bed.registry.tell(Opened { connection }).unwrap();
+        }
+        let mut expected: Vec<_> = (0..20).map(|number| format!("c{number:02}")).collect();
+        expected.sort_by_key(|id| {
+            (
+                std::cmp::Reverse(id[1..].parse::<i64>().unwrap() / 3),
+                id.clone(),
+            )
+        });
+        assert_eq!(seen, expected);
     });
 }

@@ -15,9 +15,13 @@ use uuid::Uuid;
 use super::noon;
 use crate::hub::Hubs;
 use crate::model::envelope::{Envelope, Form};
+use crate::model::identity::Identity;
+use crate::model::policy;
 use crate::model::record::Seq;
+use crate::model::room::{Channel, Namespace};
 use crate::session::application::{Connection, Protocol, Visit};
 use crate::session::{Outbox, Reason};
+use crate::socket_registry::Bearer;
 use crate::subscriber::Subscriber;
 
 /// A plain client: its subscription and everything that came through it.
@@ -219,5 +223,64 @@ impl Connection for FakeConnection {
     fn close(&self, reason: Reason) {
         self.closed.lock().get_or_insert(reason);
         self.outbox.close(reason);
+    }
+}
+
+/// What an application keeps with a socket, and nothing else.
+pub struct FakeBearer {
+    pub namespaces: Vec<Namespace>,
+    pub subscriber: Option<Arc<Subscriber>>,
+    identity: Mutex<Arc<Identity>>,
+    rooms: Mutex<Vec<Channel>>,
+}
+
+impl FakeBearer {
+    pub fn new(
+        identity: Identity,
+        rooms: Vec<Channel>,
+        subscriber: Option<Arc<Subscriber>>,
+    ) -> Arc<FakeBearer> {
+        Arc::new(FakeBearer {
+            namespaces: vec![Namespace::Episodes],
+            subscriber,
+            identity: Mutex::new(Arc::new(identity)),
+            rooms: Mutex::new(rooms),
+        })
+    }
+
+    pub fn rooms(&self) -> Vec<Channel> {
+        self.rooms.lock().clone()
+    }
+
+    pub fn join(&self, channel: Channel) {
+        self.rooms.lock().push(channel);
+    }
+}
+
+impl Bearer for FakeBearer {
+    fn identity(&self) -> Arc<Identity> {
+        self.identity.lock().clone()
+    }
+
+    fn namespaces(&self) -> &[Namespace] {
+        &self.namespaces
+    }
+
+    fn subscriber(&self) -> Option<&Arc<Subscriber>> {
+        self.subscriber.as_ref()
+    }
+
+    fn revise(&self, identity: Identity) {
+        *self.identity.lock() = Arc::new(identity);
+    }
+
+    fn forfeit(&self) -> Vec<Channel> {
+        let identity = self.identity();
+        let mut rooms = self.rooms.lock();
+        let (kept, lost) = rooms
+            .drain(..)
+            .partition(|channel| policy::may_join(&identity, channel));
+        *rooms = kept;
+        lost
     }
 }
