@@ -91,6 +91,10 @@ impl ApiError {
         &self.0.code
     }
 
+    pub fn problem(&self) -> &Problem {
+        &self.0
+    }
+
     // 400
 
     pub fn bad_request(detail: impl Into<String>) -> ApiError {
@@ -242,6 +246,11 @@ impl ApiError {
 
     pub fn unavailable(reason: impl fmt::Display) -> ApiError {
         tracing::warn!(%reason, "unavailable");
+        ApiError::not_now()
+    }
+
+    /// The same, without a line in the log.
+    pub fn not_now() -> ApiError {
         ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",

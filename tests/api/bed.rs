@@ -17,6 +17,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::contract;
+
 pub const PASSWORD: &str = "correct horse battery";
 
 /// Runs a test on actix's runtime. One that hangs fails: SIGTERM would not end it, for the servers in
@@ -226,10 +228,15 @@ impl Client {
     }
 }
 
+/// Sends it, reads the answer to its end, and holds it against the document.
 pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let response = client.execute(request).await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let bytes = response.bytes().await.unwrap();
+    contract::hold(method.as_str(), &path, status, &headers, &bytes);
     Answer {
         status,
         headers,

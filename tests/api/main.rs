@@ -6,6 +6,7 @@
 mod auth;
 mod bed;
 mod broadcast;
+mod contract;
 mod conventions;
 mod episodes;
 mod idempotency;

@@ -4,11 +4,15 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-schemas! { Object Nothing Meta Problem FieldError Deleted UserRef }
+schemas! { Object Empty Nothing Meta Problem FieldError Deleted UserRef }
 
 /// Any object.
 #[derive(ToSchema)]
 pub struct Object(Map<String, Value>);
+
+/// An object without fields.
+#[derive(ToSchema)]
+pub struct Empty {}
 
 /// `null`
 #[derive(ToSchema)]

@@ -1,14 +1,19 @@
 //! The OpenAPI document (3.1), and the page that shows it.
 //!
 //! ```text
-//! table.rs    what the document says of an operation
-//! common.rs   what every resource answers with
-//! page.html   the page at /docs; nothing in it comes from elsewhere
-//! the others  a file for each resource: its operations, and what goes in and out of them
+//! table.rs       what the document says of an operation
+//! describe.rs    a row of the table, as OpenAPI has it
+//! parameters.rs  what values a parameter takes
+//! refusals.rs    how an operation can refuse, with its words
+//! schemas.rs     the derived schemas, put right
+//! example.rs     an example of a schema
+//! common.rs      what every resource answers with
+//! page.html      the page at /docs; nothing in it comes from elsewhere
+//! the others     a file for each resource: its operations, and what goes in and out of them
 //! ```
 //!
 //! The schemas are for the document alone: the program's own types are in `model`, which knows nothing
-//! of OpenAPI. A test holds an answer of each against its schema.
+//! of OpenAPI. The tests hold every answer that they get against it (`tests/api/contract.rs`).
 
 /// The schemas of a file, by their names.
 macro_rules! schemas {
@@ -43,33 +48,33 @@ resources! { auth users episodes activity notifications presence sockets live op
 
 #[allow(dead_code)] // As above.
 mod common;
+mod describe;
+mod example;
+mod parameters;
+mod refusals;
+mod schemas;
 mod table;
 
-use actix_web::HttpResponse;
 use actix_web::http::header;
-use utoipa::openapi::path::{
-    HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
-};
-use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{
-    ComponentsBuilder, Content, InfoBuilder, License, OpenApi, Paths, Ref, RefOr, Required,
-    Response, ResponseBuilder, Schema,
-};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Map, Value, json};
+use utoipa::openapi::ComponentsBuilder;
 
-use table::{Answer, Operation};
+use super::query::Query;
+use crate::error::ApiError;
+pub use table::Operation;
 
 /// The document, as `callboard openapi` prints it.
 pub fn text() -> String {
     // Strings and numbers: nothing here can fail.
-    build().to_pretty_json().unwrap_or_default()
+    serde_json::to_string_pretty(&build()).unwrap_or_default()
 }
 
-pub async fn document() -> HttpResponse {
-    HttpResponse::Ok()
+pub async fn document(req: HttpRequest) -> Result<HttpResponse, ApiError> {
+    Query::of(&req).finish()?;
+    Ok(HttpResponse::Ok()
         .content_type("application/json")
-        .body(text())
+        .body(text()))
 }
 
 /// The page may run its own script and fetch the document, and nothing else.
@@ -84,166 +89,77 @@ pub async fn page() -> HttpResponse {
         .body(include_str!("page.html"))
 }
 
-fn build() -> OpenApi {
-    let info = InfoBuilder::new()
-        .title("Callboard")
-        .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(
-            "The self-hosted real-time control record for teams that make episodes. What is heard live is described \
-             in docs/PROTOCOL.md.",
-        ))
-        .license(Some(License::new("Apache-2.0")))
-        .build();
-    let mut document = OpenApi::new(info, Paths::new());
-    let mut components = components();
-    let bearer = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .bearer_format("JWT")
-        .build();
-    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-    document.components = Some(components);
-    for row in operations() {
-        let method = match row.method {
-            "get" => HttpMethod::Get,
-            "post" => HttpMethod::Post,
-            "put" => HttpMethod::Put,
-            "patch" => HttpMethod::Patch,
-            _ => HttpMethod::Delete,
-        };
-        document
-            .paths
-            .add_path_operation(row.path, vec![method], operation(row));
+/// The document.
+pub fn build() -> Value {
+    let operations = operations();
+    let schemas = schemas();
+    let mut paths = Map::new();
+    for row in &operations {
+        let path = paths.entry(row.path).or_insert_with(|| json!({}));
+        path[row.method] = describe::operation(row, &operations, &schemas);
     }
-    document
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Callboard",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": "The self-hosted real-time control record for teams that make episodes",
+            "description": ABOUT,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/", "description": "This server"}],
+        "tags": TAGS.iter().map(|(name, text)| json!({"name": name, "description": text})).collect::<Vec<_>>(),
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "headers": headers(),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    })
 }
 
-fn operation(row: &Operation) -> utoipa::openapi::path::Operation {
-    let mut operation = OperationBuilder::new()
-        .operation_id(Some(row.id))
-        .tag(row.tag)
-        .summary(Some(row.summary))
-        .description(
-            row.role
-                .map(|role| format!("Needs the role `{role}` or above.")),
-        );
-    for name in path_parameters(row.path) {
-        operation = operation.parameter(parameter(name, ParameterIn::Path, Type::String, ""));
-    }
-    for (name, description) in row.query {
-        let kind = match *name {
-            "limit" | "season" | "since" => Type::Integer,
-            "read" => Type::Boolean,
-            _ => Type::String,
-        };
-        operation = operation.parameter(parameter(name, ParameterIn::Query, kind, description));
-    }
-    for name in row.headers {
-        operation = operation.parameter(parameter(name, ParameterIn::Header, Type::String, ""));
-    }
-    if let Some(body) = row.body {
-        let body = RequestBodyBuilder::new()
-            .content("application/json", content(body))
-            .required(Some(Required::True))
-            .build();
-        operation = operation.request_body(Some(body));
-    }
-    let (status, answer) = row.answer;
-    operation = operation.response(status.to_string(), success(answer));
-    if row.role.is_some() {
-        operation = operation.security(SecurityRequirement::new("bearer", [] as [&str; 0]));
-    }
-    for status in row.refusals {
-        operation = operation.response(status.to_string(), refusal(*status));
-    }
-    operation.build()
-}
+const ABOUT: &str = "JSON in and out. Success is `{\"data\": …}`, a list has `meta.next_cursor` for its next page; \
+     a refusal is a problem document (RFC 9457) with a stable `code`. Unknown parameters and fields are refused. \
+     What is heard live is described in `/api/v1/asyncapi.json` and in docs/PROTOCOL.md.";
 
-/// The names in braces.
-fn path_parameters(path: &'static str) -> impl Iterator<Item = &'static str> {
-    path.split('{')
-        .skip(1)
-        .filter_map(|part| Some(part.split_once('}')?.0))
-}
+/// What the operations are about, in the order of the page.
+const TAGS: &[(&str, &str)] = &[
+    ("auth", "Log in, refresh, log out"),
+    ("users", "Who may do what; for admins"),
+    ("episodes", "What a team makes"),
+    ("notifications", "What the caller should know"),
+    ("activity", "What happened"),
+    ("presence", "Who is online, and who looks at what"),
+    ("sockets", "Live connections; for admins"),
+    ("live", "Events as they happen"),
+    ("operations", "How the server is"),
+];
 
-fn parameter(name: &str, place: ParameterIn, kind: Type, description: &str) -> Parameter {
-    let required = match place {
-        ParameterIn::Path => Required::True,
-        _ => Required::False,
+/// Every schema, by name.
+pub fn schemas() -> Map<String, Value> {
+    let components = serde_json::to_value(components()).unwrap_or_default();
+    let derived = match components {
+        Value::Object(mut parts) => parts.remove("schemas"),
+        _ => None,
     };
-    ParameterBuilder::new()
-        .name(name)
-        .parameter_in(place)
-        .required(required)
-        .description(Some(description).filter(|text| !text.is_empty()))
-        .schema(Some(ObjectBuilder::new().schema_type(kind)))
-        .build()
+    let derived = derived.and_then(|schemas| schemas.as_object().cloned());
+    let bodies: Vec<_> = operations().iter().filter_map(|row| row.body).collect();
+    schemas::tidied(derived.unwrap_or_default(), &bodies)
 }
 
-fn reference(name: &str) -> RefOr<Schema> {
-    RefOr::Ref(Ref::from_schema_name(name))
-}
-
-fn content(name: &str) -> Content {
-    Content::new(Some(reference(name)))
-}
-
-fn success(answer: Answer) -> Response {
-    let mut kind = "application/json";
-    let (schema, description) = match answer {
-        Answer::Plain(name) => (reference(name), "As it stands"),
-        Answer::Data(name) => {
-            let object = ObjectBuilder::new()
-                .property("data", reference(name))
-                .required("data")
-                .property("message", ObjectBuilder::new().schema_type(Type::String));
-            (object.build().into(), "Done")
-        }
-        Answer::Text(content_type) => {
-            kind = content_type;
-            let text = ObjectBuilder::new().schema_type(Type::String);
-            (text.build().into(), "As it stands")
-        }
-        Answer::Stream => {
-            kind = "text/event-stream";
-            let text = ObjectBuilder::new().schema_type(Type::String);
-            (
-                text.build().into(),
-                "`event:`, `id:` where there is a `seq`, `data:`",
-            )
-        }
-        Answer::List(name) => {
-            let rows = utoipa::openapi::ArrayBuilder::new().items(reference(name));
-            let object = ObjectBuilder::new()
-                .property("data", rows)
-                .required("data")
-                .property("meta", reference("Meta"))
-                .required("meta");
-            (object.build().into(), "A page, newest first")
-        }
-    };
-    ResponseBuilder::new()
-        .description(description)
-        .content(kind, Content::new(Some(schema)))
-        .build()
-}
-
-fn refusal(status: u16) -> Response {
-    let description = match status {
-        401 => "No valid token",
-        403 => "The role does not allow it",
-        404 => "There is no such thing",
-        409 => "It cannot be done in the present state",
-        412 => "The version is not the one in If-Match",
-        422 => "A field or parameter is not accepted; `errors` says which",
-        428 => "If-Match is needed",
-        429 => "Too often; see Retry-After",
-        503 => "Not now",
-        _ => "Refused",
-    };
-    ResponseBuilder::new()
-        .description(description)
-        .content("application/problem+json", content("Problem"))
-        .build()
+fn headers() -> Value {
+    let header = |description: &str, required: bool, schema: Value| json!({"description": description, "required": required, "schema": schema});
+    let text = || json!({"type": "string"});
+    json!({
+        "X-Request-Id": header("The request's own, or one made for it; it is on the Record and in the log", true, text()),
+        "ETag": header("The version, for `If-Match`", true, json!({"type": "string", "pattern": "^\"[0-9]+\"$"})),
+        "Location": header("Where it is", true, json!({"type": "string", "format": "uri-reference"})),
+        "Idempotent-Replayed": header("`true`: this is the first answer to this `Idempotency-Key`, again", false, json!({"const": "true"})),
+        "Retry-After": header("Seconds to wait", false, json!({"type": "string", "pattern": "^[0-9]+$"})),
+        "WWW-Authenticate": header("How to authenticate", true, json!({"const": "Bearer"})),
+        "RateLimit-Policy": header("The limit: `q` of it in `w` seconds", false, text()),
+        "RateLimit": header("What is left of it (`r`), and in how many seconds it is whole again (`t`)", false, text()),
+    })
 }
 
 #[cfg(test)]

@@ -9,13 +9,74 @@ use super::table::{NONE, Operation};
 #[rustfmt::skip]
 pub const ROWS: &[Operation] = &[
     Operation { method: "get", path: "/api/v1/actors", id: "list_actors", tag: "operations", summary: "What every actor did", role: Some("admin"), answer: (200, Data("Actors")), refusals: &[401, 403, 422], ..NONE },
-    Operation { method: "get", path: "/health", id: "health", tag: "operations", summary: "Version, uptime, each part's state", answer: (200, Plain("Object")), ..NONE },
+    Operation { method: "get", path: "/health", id: "health", tag: "operations", summary: "Version, uptime, each part's state", answer: (200, Plain("Health")), ..NONE },
     Operation { method: "get", path: "/metrics", id: "metrics", tag: "operations", summary: "Figures for Prometheus", answer: (200, Text("text/plain")), ..NONE },
-    Operation { method: "get", path: "/health/live", id: "live", tag: "operations", summary: "The process runs", answer: (200, Plain("Object")), ..NONE },
-    Operation { method: "get", path: "/health/ready", id: "ready", tag: "operations", summary: "Whether new work should be sent here; 503 if not", answer: (200, Plain("Object")), ..NONE },
+    Operation { method: "get", path: "/health/live", id: "live", tag: "operations", summary: "The process runs", answer: (200, Plain("Live")), ..NONE },
+    Operation { method: "get", path: "/health/ready", id: "ready", tag: "operations", summary: "Whether new work should be sent here; 503 if not", answer: (200, Plain("Ready")), also: &[(503, Plain("Ready"))], ..NONE },
+    Operation { method: "get", path: "/api/v1/openapi.json", id: "openapi", tag: "operations", summary: "This document", answer: (200, Plain("Object")), refusals: &[422], ..NONE },
+    Operation { method: "get", path: "/docs", id: "docs", tag: "operations", summary: "This document, to look at in a browser", answer: (200, Text("text/html")), ..NONE },
 ];
 
-schemas! { Actors Actor LastPanic }
+schemas! { Actors Actor LastPanic Health HealthParts HealthOfDatabase HealthOfActors Live Ready }
+
+#[derive(ToSchema)]
+pub struct Health {
+    /// `ok` or `degraded`
+    #[schema(example = "ok")]
+    status: String,
+    #[schema(example = "0.1.0")]
+    version: String,
+    uptime_seconds: u64,
+    parts: HealthParts,
+}
+
+#[derive(ToSchema)]
+pub struct HealthParts {
+    database: HealthOfDatabase,
+    actors: HealthOfActors,
+    draining: bool,
+    /// `on` or `off`
+    #[schema(example = "on")]
+    activity: String,
+    #[schema(example = "on")]
+    notifications: String,
+    #[schema(example = "on")]
+    presence: String,
+}
+
+#[derive(ToSchema)]
+pub struct HealthOfDatabase {
+    /// `ok` or `down`
+    #[schema(example = "ok")]
+    status: String,
+    #[schema(example = "sqlite")]
+    kind: String,
+}
+
+#[derive(ToSchema)]
+pub struct HealthOfActors {
+    #[schema(example = "ok")]
+    status: String,
+    /// Those that cannot be kept running at the moment.
+    #[schema(example = json!([]))]
+    down: Vec<String>,
+}
+
+#[derive(ToSchema)]
+pub struct Live {
+    #[schema(example = "ok")]
+    status: String,
+}
+
+#[derive(ToSchema)]
+pub struct Ready {
+    /// `ready` or `not_ready`
+    #[schema(example = "ready")]
+    status: String,
+    /// Why not.
+    #[schema(nullable = false, example = json!(["draining"]))]
+    reasons: Option<Vec<String>>,
+}
 
 #[derive(ToSchema)]
 pub struct Actors(Vec<Actor>);

@@ -15,13 +15,27 @@ use super::table::{CURSOR, LIMIT, NONE, ONCE, Operation};
 pub const ROWS: &[Operation] = &[
     Operation { method: "get", path: "/api/v1/socket/connections", id: "list_connections", tag: "sockets", summary: "Connections of this node, newest first; the look is put on the Record, the same one once a minute", role: Some("admin"), query: &[LIMIT, CURSOR, ("namespace", "with a socket in it"), ("user_id", "of this user"), ("room", "in this room")], answer: (200, List("Connection")), refusals: &[401, 403, 422, 503], ..NONE },
     Operation { method: "get", path: "/api/v1/socket/stats", id: "socket_stats", tag: "sockets", summary: "Figures of this node's connections; the look is put on the Record, once a minute", role: Some("admin"), answer: (200, Data("SocketStats")), refusals: &[401, 403, 422, 503], ..NONE },
-    Operation { method: "post", path: "/api/v1/socket/disconnect/{socket_id}", id: "disconnect_socket", tag: "sockets", summary: "Force a connection off, by its id or one of its sids", role: Some("admin"), headers: ONCE, body: Some("Disconnect"), answer: (200, Data("Disconnected")), refusals: &[401, 403, 404, 413, 415, 422, 503], ..NONE },
+    Operation { method: "post", path: "/api/v1/socket/disconnect/{socket_id}", id: "disconnect_socket", tag: "sockets", summary: "Force a connection off, by its id or one of its sids", role: Some("admin"), headers: ONCE, body: Some("Disconnect"), body_optional: true, answer: (200, Data("Disconnected")), refusals: &[401, 403, 404, 413, 415, 422, 503], ..NONE },
     Operation { method: "post", path: "/api/v1/socket/broadcast", id: "broadcast", tag: "sockets", summary: "Send an event to everybody, or to a namespace; on the Record unless `recorded` is false", role: Some("admin"), headers: ONCE, body: Some("Broadcast"), answer: (200, Data("SentEvent")), refusals: &[401, 403, 409, 413, 415, 422, 503], ..NONE },
     Operation { method: "post", path: "/api/v1/socket/notify-user/{id}", id: "notify_user", tag: "sockets", summary: "Send an event to a user's sockets, in every namespace", role: Some("admin"), headers: ONCE, body: Some("CustomEvent"), answer: (200, Data("SentEvent")), refusals: &[401, 403, 404, 409, 413, 415, 422, 503], ..NONE },
     Operation { method: "post", path: "/api/v1/socket/notify-room/{room}", id: "notify_room", tag: "sockets", summary: "Send an event to a room: `episode:<id>`, `job:<id>`, `team:<name>` or `user:<id>`", role: Some("admin"), headers: ONCE, body: Some("CustomEvent"), answer: (200, Data("SentEvent")), refusals: &[401, 403, 404, 409, 413, 415, 422, 503], ..NONE },
 ];
 
-schemas! { Connection SocketStats Disconnect Disconnected Broadcast CustomEvent SentEvent }
+schemas! { NamespaceName Connection SocketStats Disconnect Disconnected Broadcast CustomEvent SentEvent }
+
+#[derive(ToSchema)]
+pub enum NamespaceName {
+    #[schema(rename = "/")]
+    Root,
+    #[schema(rename = "/episodes")]
+    Episodes,
+    #[schema(rename = "/jobs")]
+    Jobs,
+    #[schema(rename = "/feed")]
+    Feed,
+    #[schema(rename = "/admin")]
+    Admin,
+}
 
 #[derive(ToSchema)]
 pub struct Connection {
@@ -56,7 +70,7 @@ pub struct SocketStats {
 #[derive(ToSchema)]
 pub struct Disconnect {
     /// Shown to the client, in a `closing` event, and put on the Record.
-    #[schema(max_length = 200)]
+    #[schema(min_length = 1, max_length = 200)]
     reason: Option<String>,
 }
 
@@ -72,7 +86,7 @@ pub struct Broadcast {
     #[serde(flatten)]
     event: CustomEvent,
     /// Without it: every namespace.
-    namespace: Option<String>,
+    namespace: Option<NamespaceName>,
 }
 
 #[derive(ToSchema)]

@@ -10,9 +10,9 @@ use super::table::{CURSOR, LIMIT, MADE, NONE, ONCE, READ, Operation};
 #[rustfmt::skip]
 pub const ROWS: &[Operation] = &[
     Operation { method: "get", path: "/api/v1/users", id: "list_users", tag: "users", summary: "All users", role: Some("admin"), query: &[LIMIT, CURSOR], answer: (200, List("User")), refusals: READ, ..NONE },
-    Operation { method: "post", path: "/api/v1/users", id: "create_user", tag: "users", summary: "Make a user; without a password one is generated and returned once", role: Some("admin"), headers: ONCE, body: Some("NewUser"), answer: (201, Data("CreatedUser")), refusals: MADE, ..NONE },
+    Operation { method: "post", path: "/api/v1/users", id: "create_user", tag: "users", summary: "Make a user; without a password one is generated and returned once", role: Some("admin"), headers: ONCE, body: Some("NewUser"), answer: (201, Data("CreatedUser")), refusals: MADE, codes: &[(409, "email_taken")], ..NONE },
     Operation { method: "get", path: "/api/v1/users/{id}", id: "show_user", tag: "users", summary: "One user", role: Some("admin"), answer: (200, Data("User")), refusals: READ, ..NONE },
-    Operation { method: "patch", path: "/api/v1/users/{id}", id: "update_user", tag: "users", summary: "Change a user; disabling one or lowering its role ends its sockets", role: Some("admin"), body: Some("UserPatch"), answer: (200, Data("User")), refusals: &[401, 403, 404, 409, 413, 415, 422, 503], ..NONE },
+    Operation { method: "patch", path: "/api/v1/users/{id}", id: "update_user", tag: "users", summary: "Change a user; disabling one or lowering its role ends its sockets", role: Some("admin"), body: Some("UserPatch"), answer: (200, Data("User")), codes: &[(409, "email_taken"), (409, "last_admin")], ..NONE },
 ];
 
 schemas! { Role User NewUser CreatedUser UserPatch }
@@ -39,6 +39,7 @@ pub struct User {
 
 #[derive(ToSchema)]
 pub struct NewUser {
+    #[schema(format = "email", min_length = 3, max_length = 254)]
     email: String,
     #[schema(min_length = 1, max_length = 200)]
     name: String,
@@ -46,7 +47,7 @@ pub struct NewUser {
     #[schema(min_length = 1, max_length = 100)]
     team: Option<String>,
     /// Generated when not given.
-    #[schema(min_length = 8, max_length = 1024)]
+    #[schema(min_length = 8, max_length = 1024, nullable = false)]
     password: Option<String>,
 }
 
@@ -60,9 +61,14 @@ pub struct CreatedUser {
 
 #[derive(ToSchema)]
 pub struct UserPatch {
+    #[schema(format = "email", min_length = 3, max_length = 254, nullable = false)]
     email: Option<String>,
+    #[schema(min_length = 1, max_length = 200, nullable = false)]
     name: Option<String>,
+    #[schema(nullable = false)]
     role: Option<Role>,
+    #[schema(min_length = 1, max_length = 100)]
     team: Option<String>,
+    #[schema(nullable = false)]
     disabled: Option<bool>,
 }
