@@ -5,13 +5,17 @@ use chrono::{DateTime, Duration, Utc};
 use futures_util::FutureExt as _;
 
 use crate::store::cursors::Consumer;
-use crate::store::{Store, idempotency, login_attempts, record, refresh_tokens, resumes};
+use crate::store::{
+    Store, idempotency, login_attempts, notifications, record, refresh_tokens, resumes,
+};
 
 /// How long what is kept.
 pub struct Retention {
     pub store: Store,
     /// How far back a client can resume.
     pub record: Duration,
+    /// Read or not.
+    pub notifications: Duration,
     /// Whoever derives rows from the Record: what they have not dealt with stays.
     pub consumers: Vec<Consumer>,
 }
@@ -32,6 +36,7 @@ impl Retention {
         removed += refresh_tokens::prune(store, now).await?;
         removed += login_attempts::prune(store).await?;
         removed += idempotency::prune(store).await?;
+        removed += notifications::prune(store, now - self.notifications).await?;
         Ok(removed)
     }
 }

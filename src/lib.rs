@@ -9,6 +9,7 @@ pub mod config;
 pub mod error;
 pub mod housekeeping;
 pub mod http;
+pub mod inbox;
 pub mod live;
 pub mod metrics;
 pub mod server;

@@ -19,6 +19,7 @@ use crate::auth::{Auth, passwords};
 use crate::config::Config;
 use crate::housekeeping::Retention;
 use crate::http::{self, State};
+use crate::inbox::Inbox;
 use crate::live::{self, Live, Sealer};
 use crate::store::cursors::Consumer;
 use crate::store::users::{self, NewUser};
@@ -105,11 +106,12 @@ impl Application {
         }
         let system = System::start(ports(&config, &store), settings(&config), &ledger).await?;
         let sealer = Sealer::new(secrets::get_or_make(&store, "resume").await?);
-        let parts = live_parts(&store, &auth, &system, &ledger);
+        let handles = system.handles.clone();
+        let inbox = Inbox::new(store.clone(), handles.broadcaster.clone());
+        let parts = live_parts(&store, &auth, &system, &ledger, inbox.clone());
         let live = Live::new(parts, live_settings(&config), sealer);
         let engine = Engine::new(Arc::new(live.clone()), engine_config(&config), &ledger);
-        let handles = system.handles.clone();
-        let state = web::Data::new(State::new(config, store, auth, ledger, handles));
+        let state = web::Data::new(State::new(config, store, auth, ledger, handles, inbox));
         let serving = serve(&engine, &state)?;
         Ok(Application {
             state,
@@ -207,6 +209,8 @@ fn ports(config: &Config, store: &Store) -> system::Ports {
         store: (*store).clone(),
         record: chrono::Duration::from_std(config.record_retention)
             .unwrap_or(chrono::Duration::MAX),
+        notifications: chrono::Duration::from_std(config.notifications.retention)
+            .unwrap_or(chrono::Duration::MAX),
         consumers,
     };
     system::Ports {
@@ -228,14 +232,22 @@ fn settings(config: &Config) -> system::Settings {
     }
 }
 
-fn live_parts(store: &Store, auth: &Arc<Auth>, system: &System, ledger: &Ledger) -> live::Parts {
+fn live_parts(
+    store: &Store,
+    auth: &Arc<Auth>,
+    system: &System,
+    ledger: &Ledger,
+    inbox: Inbox,
+) -> live::Parts {
     let handles = &system.handles;
     let store = Arc::new(store.clone());
     live::Parts {
         record: store.clone(),
         resumes: store.clone(),
         authenticator: auth.clone(),
-        catalogue: store,
+        catalogue: store.clone(),
+        store: (*store).clone(),
+        inbox,
         broadcaster: handles.broadcaster.clone(),
         hubs: handles.hubs.clone(),
         presence: handles.presence.clone(),

@@ -35,6 +35,7 @@ use crate::auth::Auth;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
+use crate::inbox::Inbox;
 use crate::store::Store;
 
 mod activity;
@@ -121,6 +122,7 @@ pub struct State {
     pub actors: Handles,
     pub metrics: Metrics,
     looks: looks::Looks,
+    pub inbox: Inbox,
     draining: AtomicBool,
 }
 
@@ -131,6 +133,7 @@ impl State {
         auth: Arc<Auth>,
         ledger: Ledger,
         actors: Handles,
+        inbox: Inbox,
     ) -> State {
         let clock = ledger.clock().clone();
         State {
@@ -143,6 +146,7 @@ impl State {
             metrics: Metrics::new(store.collectors()),
             store,
             looks: looks::Looks::default(),
+            inbox,
             draining: AtomicBool::new(false),
         }
     }

@@ -46,6 +46,7 @@ use uuid::Uuid;
 pub use pid::Sealer;
 
 use crate::config::Cors;
+use crate::inbox::Inbox;
 use crate::store::{Store, episodes};
 use pages::Pages;
 use state::State;
@@ -57,6 +58,9 @@ pub struct Parts {
     pub resumes: Arc<dyn Resumes>,
     pub authenticator: Arc<dyn Authenticator>,
     pub catalogue: Arc<dyn Catalogue>,
+    /// Where a command's answer is kept that may be sent twice.
+    pub store: Store,
+    pub inbox: Inbox,
     pub broadcaster: Mailbox<Broadcaster>,
     pub hubs: Hubs,
     /// `None` when presence is switched off.

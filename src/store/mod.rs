@@ -103,6 +103,8 @@ struct Inner {
     timings: timings::Timings,
     /// Sockets to be written down.
     saves: resumes::Saves,
+    /// Notifications that arrived.
+    arrivals: notifications::Arrivals,
     closed: OnceCell<()>,
 }
 

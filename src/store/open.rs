@@ -40,6 +40,7 @@ impl Store {
             clock,
             timings: super::timings::Timings::new(),
             saves: super::resumes::Saves::default(),
+            arrivals: super::notifications::Arrivals::default(),
             closed: OnceCell::new(),
         })))
     }

@@ -194,6 +194,11 @@ impl Client {
         }
     }
 
+    /// The one that it shows.
+    pub fn token(&self) -> &str {
+        self.token.as_deref().unwrap_or_default()
+    }
+
     /// `path` after `/api/v1/`, or from the root if it begins with a slash.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let url = match path.starts_with('/') {

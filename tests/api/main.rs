@@ -10,6 +10,7 @@ mod contract;
 mod conventions;
 mod episodes;
 mod idempotency;
+mod inbox;
 mod keys;
 mod metrics;
 mod outsiders;

@@ -20,7 +20,7 @@ use callboard_actors::runtime::Clock;
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use uuid::Uuid;
 
 /// A test's database and a store on it.
@@ -190,6 +190,30 @@ impl Bed {
                 sqlx::query_scalar(text).fetch_one(&mut conn).await.unwrap()
             }
         }
+    }
+
+    /// How the database would answer, if it shunned to read whole tables.
+    pub async fn plan(&self, query: &str) -> String {
+        let explain = match self.kind {
+            Kind::Sqlite => "EXPLAIN QUERY PLAN",
+            Kind::Postgres => "SET enable_seqscan = off; SET enable_bitmapscan = off; EXPLAIN",
+        };
+        let text = AssertSqlSafe(format!("{explain} {query}"));
+        let lines: Vec<String> = match self.kind {
+            Kind::Sqlite => {
+                let options = SqliteConnectOptions::from_str(&self.url).unwrap();
+                let mut conn = options.connect().await.unwrap();
+                let rows = sqlx::raw_sql(text).fetch_all(&mut conn).await.unwrap();
+                rows.iter().map(|row| row.get("detail")).collect()
+            }
+            Kind::Postgres => {
+                let options = PgConnectOptions::from_str(&self.url).unwrap();
+                let mut conn = options.connect().await.unwrap();
+                let rows = sqlx::raw_sql(text).fetch_all(&mut conn).await.unwrap();
+                rows.iter().map(|row| row.get(0)).collect()
+            }
+        };
+        lines.join("\n")
     }
 
     /// Another store on the same database: another node.

@@ -7,6 +7,7 @@ mod bed;
 
 mod activity;
 mod episodes;
+mod inbox;
 mod notifications;
 mod record;
 mod requests;

@@ -39,6 +39,7 @@ events! {
     ViewerLeft "viewer_left" false "room `episode:<id>` in `/episodes`";
     Typing "typing" false "room `episode:<id>` in `/episodes`";
     Notification "notification" false "`/feed`, room `user:<id>`";
+    NotificationRead "notification_read" false "`/feed`, room `user:<id>`";
     PresenceChanged "presence_changed" false "`/feed`, `/`";
     UserCreated "user_created" true "`/admin`";
     UserUpdated "user_updated" true "`/admin`";
@@ -75,7 +76,7 @@ const KEPT: &[&str] = &[
     "file_uploaded", "file_deleted", "file_download",
     "job_created", "job_started", "job_completed", "job_failed", "job_retry", "job_retried", "job_cancelled",
     "job_progress", "job_processor_started",
-    "activity", "notification_read", "admin_alert", "stats",
+    "activity", "admin_alert", "stats",
 ];
 
 /// Characters of a [`CustomName`], at most.

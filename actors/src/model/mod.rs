@@ -7,6 +7,7 @@ pub mod event;
 pub mod identity;
 pub mod notification;
 pub mod page;
+pub mod perusal;
 pub mod policy;
 pub mod presence;
 pub mod record;

@@ -9,5 +9,6 @@ mod inbox;
 use actix_web::web;
 
 pub fn routes(scope: &mut web::ServiceConfig) {
+    // Last: it takes any word for an id.
     inbox::routes(scope);
 }

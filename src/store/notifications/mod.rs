@@ -20,7 +20,8 @@ use uuid::Uuid;
 use super::Result;
 use super::convert::{moment, moments, parse, seq};
 
-pub use inbox::{Filter, list, unread_count};
+pub(super) use inbox::Arrivals;
+pub use inbox::{Filter, delete, delivered, find, list, prune, read, read_all, unread_count};
 
 #[derive(sqlx::FromRow)]
 struct Row {
