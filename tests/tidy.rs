@@ -326,11 +326,9 @@ fn both_databases_have_the_same_migrations() {
         .iter()
         .filter_map(|name| name.split('_').next()?.parse().ok())
         .collect();
-    assert_eq!(
-        numbers,
-        (1..=sqlite.len() as u32).collect::<Vec<u32>>(),
-        "numbered from 1 without a gap: {sqlite:?}"
-    );
+    let mut once = numbers.clone();
+    once.dedup();
+    assert_eq!(numbers, once, "each number once: {sqlite:?}");
 }
 
 #[test]

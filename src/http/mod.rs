@@ -34,8 +34,8 @@ use callboard_actors::system::Handles;
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::error::ApiError;
-use crate::metrics::Metrics;
 use crate::inbox::Inbox;
+use crate::metrics::Metrics;
 use crate::store::Store;
 
 mod activity;
