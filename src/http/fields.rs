@@ -180,8 +180,7 @@ impl Fields {
 
     pub fn integer(&mut self, field: &str, least: i64, most: i64) -> Given<i64> {
         self.read(field, |value| {
-            value
-                .as_i64()
+            whole(&value)
                 .filter(|number| (least..=most).contains(number))
                 .ok_or_else(|| format!("must be a whole number from {least} to {most}"))
         })
@@ -260,6 +259,16 @@ impl Fields {
     }
 }
 
+/// JSON knows one kind of number: `5.0` is a whole one, as JSON Schema has it.
+fn whole(value: &Value) -> Option<i64> {
+    // Above it not every whole number has a floating-point one of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let exact = |number: &f64| number.fract() == 0.0 && number.abs() < EXACT;
+    value
+        .as_i64()
+        .or_else(|| value.as_f64().filter(exact).map(|number| number as i64))
+}
+
 pub(super) fn text(value: Value, trim: bool, least: usize, most: usize) -> Result<String, String> {
     let Value::String(text) = value else {
         return Err("must be text".into());
@@ -310,6 +319,15 @@ mod tests {
         assert_eq!(body.text("b", 1, 5), Given::Value("x".to_owned()));
         assert_eq!(body.text("c", 1, 5), Given::Absent);
         assert!(body.finish().is_ok());
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_point() {
+        let mut body = fields(json!({"a": 5.0, "b": 5.5, "c": 1e300}));
+        assert_eq!(body.integer("a", 0, 9), Given::Value(5));
+        assert_eq!(body.integer("b", 0, 9), Given::Absent);
+        assert_eq!(body.integer("c", 0, i64::MAX), Given::Absent);
+        assert!(body.finish().is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The stock Socket.IO clients that the tests drive: npm's `socket.io-client` and PyPI's `python-socketio`, at the
-//! versions that the repository pins. Done once; done again only when a pin has moved.
+//! The programs of others that the tests drive: the stock Socket.IO clients (npm's `socket.io-client`, PyPI's
+//! `python-socketio`), PyPI's `schemathesis`, and npm's parser of AsyncAPI, at the versions that the repository pins.
+//! Done once; done again only when a pin has moved.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::process::Command;
 
 use crate::{Result, root, step, tools};
 
-/// Brings both, under a lock: several test binaries may ask at the same time.
+/// Brings them all, under a lock: several test binaries may ask at the same time.
 pub fn prepare() -> Result<()> {
     fs::create_dir_all(tools())
         .map_err(|error| format!("cannot make {}: {error}", tools().display()))?;
@@ -15,12 +16,11 @@ pub fn prepare() -> Result<()> {
         .map_err(|error| format!("cannot lock .tools: {error}"))?;
     lock.lock()
         .map_err(|error| format!("cannot lock .tools: {error}"))?;
-    node()?;
-    python()
-}
-
-fn node() -> Result<()> {
-    npm(&root().join("tests/clients/node"), "the Node clients")
+    let folder = root().join("tests/clients");
+    npm(&folder.join("node"), "the Node clients")?;
+    npm(&folder.join("asyncapi"), "the parser of AsyncAPI")?;
+    python("python", "the Python clients")?;
+    python("schemathesis", "schemathesis")
 }
 
 /// The server that the benchmarks compare with.
@@ -35,17 +35,19 @@ fn npm(folder: &Path, what: &str) -> Result<()> {
         step::run(
             Command::new("npm")
                 .arg("ci")
-                .args(["--no-audit", "--no-fund"])
+                // None of them needs one, and one of them reports home.
+                .args(["--no-audit", "--no-fund", "--ignore-scripts"])
                 .current_dir(folder),
         )
     })
 }
 
-fn python() -> Result<()> {
-    let folder = tools().join("python");
-    let pins = root().join("tests/clients/python/requirements.txt");
+/// What `tests/clients/NAME` pins, into an environment of its own.
+fn python(name: &str, what: &str) -> Result<()> {
+    let folder = tools().join(name);
+    let pins = root().join("tests/clients").join(name).join("requirements.txt");
     once_for(&pins, &folder.join("callboard-stamp"), || {
-        step::heading("fetching the Python clients");
+        step::heading(&format!("fetching {what}"));
         step::run(
             Command::new("python3")
                 .args(["-m", "venv", "--clear"])

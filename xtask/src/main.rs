@@ -1,7 +1,7 @@
 //! `cargo xtask`: the project's own commands, so that a fresh clone needs to know only two.
 //!
 //! - `test [--quick]` brings what the tests need, runs everything, and stops what it started ([`test`]).
-//! - `clients` only prepares the stock clients; the tests call it when someone runs plain `cargo test` ([`clients`]).
+//! - `clients` only prepares the programs of others that the tests drive; the tests call it when someone runs plain `cargo test` ([`clients`]).
 //! - `bench [ARGS…]` runs the bench programs with a throwaway PostgreSQL at hand ([`bench`]).
 //! - `ci` is `test`, under the name that a pipeline looks for.
 
@@ -23,7 +23,7 @@ usage: cargo xtask COMMAND
 
   test [--quick]   format, clippy, build, every test on SQLite and PostgreSQL; --quick leaves out the long ones
   ci               the same as test
-  clients          fetch the stock Socket.IO clients (npm, Python) that the tests drive
+  clients          fetch the programs of others (npm, Python) that the tests drive
   bench [ARGS…]    run the bench programs";
 
 fn main() -> ExitCode {

@@ -126,16 +126,15 @@ fn page(name: &str) -> Value {
     })
 }
 
-/// What was made or listed here has an `id`; the operations below this address take it.
+/// What was made here has an `id`; the operations below this address take it.
 fn links(
     row: &Operation,
     answer: Answer,
     others: &[&Operation],
     schemas: &Map<String, Value>,
 ) -> Map<String, Value> {
-    let (name, place) = match answer {
-        Answer::Data(name) if row.method == "post" => (name, "$response.body#/data/id"),
-        Answer::List(name) => (name, "$response.body#/data/0/id"),
+    let name = match answer {
+        Answer::Data(name) if row.method == "post" => name,
         _ => return Map::new(),
     };
     if !schemas[name]["properties"]["id"].is_object() {
@@ -149,7 +148,7 @@ fn links(
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') && !rest.contains('{'))
         })
         .map(|other| {
-            let link = json!({"operationId": other.id, "parameters": {"id": place}});
+            let link = json!({"operationId": other.id, "parameters": {"id": "$response.body#/data/id"}});
             (other.id.to_owned(), link)
         })
         .collect()

@@ -84,7 +84,7 @@ fn close(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else {
         return;
     };
-    if object.contains_key("properties") {
+    if object.contains_key("properties") || object.get("type").is_some_and(|kind| kind == "object") {
         object.entry("additionalProperties").or_insert(false.into());
     }
     let is_text = object.get("type").is_some_and(|kind| {

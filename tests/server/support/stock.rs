@@ -52,11 +52,11 @@ pub struct StockSocket {
 
 impl Program {
     pub async fn start(library: Library) -> Program {
-        bring_clients().await;
+        bring().await;
         let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
         let mut command = match library {
             Library::Node => Command::new("node"),
-            Library::Python => Command::new(python()),
+            Library::Python => Command::new(tool("python/bin/python")),
         };
         command.arg(match library {
             Library::Node => clients.join("node/client.mjs"),
@@ -202,12 +202,13 @@ impl Shared {
     }
 }
 
-fn python() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/python/bin/python")
+/// What `cargo xtask clients` has put under `.tools`.
+pub fn tool(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools").join(path)
 }
 
 /// `cargo xtask clients`, once in this process: it fetches what is not there yet, and is quick when all is there.
-async fn bring_clients() {
+pub async fn bring() {
     static BROUGHT: OnceCell<()> = OnceCell::const_new();
     BROUGHT
         .get_or_init(|| async {
