@@ -12,7 +12,7 @@ use crate::auth::passwords::{self, Passwords};
 use crate::auth::tokens::Tokens;
 use crate::config::{Config, is_email};
 use crate::error::conflict;
-use crate::http::openapi;
+use crate::http::{asyncapi, openapi};
 use crate::server::Application;
 use crate::store::users::{self, NewUser, UserPatch};
 use crate::store::{By, Store, StoreError, record};
@@ -38,6 +38,8 @@ enum Command {
     Token(TokenArgs),
     /// Print the OpenAPI document
     Openapi,
+    /// Print the AsyncAPI document of what is heard and said live
+    Asyncapi,
     /// Look after the Record
     #[command(subcommand)]
     Record(RecordCommand),
@@ -125,6 +127,10 @@ pub async fn run(cli: Cli, config: Config) -> Result<(), Failed> {
         Command::Token(args) => token(args, &config).await,
         Command::Openapi => {
             say!("{}", openapi::text());
+            Ok(())
+        }
+        Command::Asyncapi => {
+            say!("{}", asyncapi::text());
             Ok(())
         }
         Command::Record(RecordCommand::Verify) => verify(&open(&config).await?).await,

@@ -40,6 +40,7 @@ use crate::store::Store;
 
 mod activity;
 mod actors;
+pub mod asyncapi;
 mod auth;
 mod broadcast;
 mod call;
@@ -84,6 +85,7 @@ pub fn routes(app: &mut web::ServiceConfig) {
         .service(web::resource("/docs").route(web::get().to(openapi::page)))
         // Without a token; before the scope, which wants one.
         .service(web::resource("/api/v1/openapi.json").route(web::get().to(openapi::document)))
+        .service(web::resource("/api/v1/asyncapi.json").route(web::get().to(asyncapi::document)))
         .service(web::resource("/api/v1/auth/login").route(web::post().to(auth::login)))
         .service(web::resource("/api/v1/auth/refresh").route(web::post().to(auth::refresh)))
         .service(

@@ -103,6 +103,11 @@ struct Token {
     token: String,
 }
 
+/// Every one. (What they take and give is described in `http/asyncapi/commands.rs`.)
+pub const COMMANDS: [&str; 7] = [
+    "join", "leave", "view", "unview", "status", "typing", "refresh",
+];
+
 impl Live {
     /// Does the command and gives the whole answer.
     pub(super) async fn command(
@@ -123,8 +128,9 @@ impl Live {
             other => Err(Fault::new(
                 "unknown_command",
                 format!(
-                    "`{}` is no command; accepted: join, leave, view, unview, status, typing, refresh",
-                    other.chars().take(64).collect::<String>()
+                    "`{}` is no command; accepted: {}",
+                    other.chars().take(64).collect::<String>(),
+                    COMMANDS.join(", ")
                 ),
             )),
         };

@@ -43,6 +43,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
+pub use commands::COMMANDS;
 pub use pid::Sealer;
 
 use crate::config::Cors;

@@ -11,6 +11,7 @@ mod support;
 mod broadcast;
 mod commands;
 mod configuration;
+mod documents;
 mod echo;
 mod hostile;
 mod live;

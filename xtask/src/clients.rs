@@ -45,7 +45,10 @@ fn npm(folder: &Path, what: &str) -> Result<()> {
 /// What `tests/clients/NAME` pins, into an environment of its own.
 fn python(name: &str, what: &str) -> Result<()> {
     let folder = tools().join(name);
-    let pins = root().join("tests/clients").join(name).join("requirements.txt");
+    let pins = root()
+        .join("tests/clients")
+        .join(name)
+        .join("requirements.txt");
     once_for(&pins, &folder.join("callboard-stamp"), || {
         step::heading(&format!("fetching {what}"));
         step::run(

@@ -1,10 +1,12 @@
 //! What every resource answers with.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-schemas! { Object Empty Nothing Meta Problem FieldError Deleted UserRef }
+schemas! { Object Empty Nothing Meta Problem FieldError Deleted UserRef Changes Change }
 
 /// Any object.
 #[derive(ToSchema)]
@@ -55,4 +57,14 @@ pub struct Deleted {
 pub struct UserRef {
     id: Uuid,
     name: String,
+}
+
+/// What was changed, by field.
+#[derive(ToSchema)]
+pub struct Changes(BTreeMap<String, Change>);
+
+#[derive(ToSchema)]
+pub struct Change {
+    old: Option<Value>,
+    new: Option<Value>,
 }

@@ -148,7 +148,8 @@ fn links(
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') && !rest.contains('{'))
         })
         .map(|other| {
-            let link = json!({"operationId": other.id, "parameters": {"id": "$response.body#/data/id"}});
+            let link =
+                json!({"operationId": other.id, "parameters": {"id": "$response.body#/data/id"}});
             (other.id.to_owned(), link)
         })
         .collect()

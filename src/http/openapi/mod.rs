@@ -62,6 +62,8 @@ use utoipa::openapi::ComponentsBuilder;
 
 use super::query::Query;
 use crate::error::ApiError;
+pub use example::of as example;
+pub use parameters::room;
 pub use table::Operation;
 
 /// The document, as `callboard openapi` prints it.
@@ -98,7 +100,7 @@ pub fn build() -> Value {
         let path = paths.entry(row.path).or_insert_with(|| json!({}));
         path[row.method] = describe::operation(row, &operations, &schemas);
     }
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Callboard",
@@ -111,11 +113,12 @@ pub fn build() -> Value {
         "tags": TAGS.iter().map(|(name, text)| json!({"name": name, "description": text})).collect::<Vec<_>>(),
         "paths": paths,
         "components": {
-            "schemas": schemas,
             "headers": headers(),
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
-    })
+    });
+    document["components"]["schemas"] = referred(&document, &schemas).into();
+    document
 }
 
 const ABOUT: &str = "JSON in and out. Success is `{\"data\": …}`, a list has `meta.next_cursor` for its next page; \
@@ -145,6 +148,14 @@ pub fn schemas() -> Map<String, Value> {
     let derived = derived.and_then(|schemas| schemas.as_object().cloned());
     let bodies: Vec<_> = operations().iter().filter_map(|row| row.body).collect();
     schemas::tidied(derived.unwrap_or_default(), &bodies)
+}
+
+/// What a document refers to, by name.
+pub fn referred(document: &Value, schemas: &Map<String, Value>) -> Map<String, Value> {
+    let names = schemas::referred(&document.to_string(), schemas);
+    let all = schemas.iter().filter(|(name, _)| names.contains(*name));
+    all.map(|(name, schema)| (name.clone(), schema.clone()))
+        .collect()
 }
 
 fn headers() -> Value {

@@ -14,6 +14,7 @@ pub const ROWS: &[Operation] = &[
     Operation { method: "get", path: "/health/live", id: "live", tag: "operations", summary: "The process runs", answer: (200, Plain("Live")), ..NONE },
     Operation { method: "get", path: "/health/ready", id: "ready", tag: "operations", summary: "Whether new work should be sent here; 503 if not", answer: (200, Plain("Ready")), also: &[(503, Plain("Ready"))], ..NONE },
     Operation { method: "get", path: "/api/v1/openapi.json", id: "openapi", tag: "operations", summary: "This document", answer: (200, Plain("Object")), refusals: &[422], ..NONE },
+    Operation { method: "get", path: "/api/v1/asyncapi.json", id: "asyncapi", tag: "operations", summary: "What is heard and said live, as an AsyncAPI document", answer: (200, Plain("Object")), refusals: &[422], ..NONE },
     Operation { method: "get", path: "/docs", id: "docs", tag: "operations", summary: "This document, to look at in a browser", answer: (200, Text("text/html")), ..NONE },
 ];
 

@@ -40,7 +40,7 @@ fn path(row: &Operation, name: &str) -> Value {
     }
 }
 
-fn room() -> String {
+pub fn room() -> String {
     Room::Team("drama".into()).to_string()
 }
 

@@ -26,13 +26,26 @@ pub fn tidied(mut schemas: Map<String, Value>, bodies: &[&str]) -> Map<String, V
 
 /// A schema with all that it refers to, by name.
 fn within(names: &[&str], schemas: &Map<String, Value>) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut left: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut found: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    for name in names {
+        let text = schemas.get(*name).map(Value::to_string);
+        found.append(&mut referred(&text.unwrap_or_default(), schemas));
+    }
+    found
+}
+
+/// What a text refers to, and what that refers to.
+pub fn referred(text: &str, schemas: &Map<String, Value>) -> BTreeSet<String> {
+    let names = |text: &str| -> Vec<String> {
+        let references = text.split("#/components/schemas/").skip(1);
+        let names = references.filter_map(|part| Some(part.split_once('"')?.0.to_owned()));
+        names.collect()
+    };
+    let (mut found, mut left) = (BTreeSet::new(), names(text));
     while let Some(name) = left.pop() {
         let text = schemas.get(&name).map(Value::to_string).unwrap_or_default();
         if found.insert(name) {
-            let references = text.split("#/components/schemas/").skip(1);
-            left.extend(references.filter_map(|part| Some(part.split_once('"')?.0.to_owned())));
+            left.append(&mut names(&text));
         }
     }
     found
@@ -84,7 +97,8 @@ fn close(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else {
         return;
     };
-    if object.contains_key("properties") || object.get("type").is_some_and(|kind| kind == "object") {
+    if object.contains_key("properties") || object.get("type").is_some_and(|kind| kind == "object")
+    {
         object.entry("additionalProperties").or_insert(false.into());
     }
     let is_text = object.get("type").is_some_and(|kind| {

@@ -5,6 +5,7 @@ mod faults;
 mod idle;
 mod kill;
 mod stalled;
+mod thrown;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::SOON;
+use super::{SOON, described};
 
 #[derive(Clone, Default)]
 pub struct Heard(Arc<Inner>);
@@ -47,6 +47,7 @@ impl Heard {
         if let Some(seq) = seq(&report).filter(|_| self.0.brief && report["args"].is_array()) {
             report = json!({"on": "event", "name": report["name"], "seq": seq});
         }
+        described::hold(&report);
         self.0.reports.lock().all.push((Instant::now(), report));
         self.0.news.notify_waiters();
     }

@@ -1,6 +1,7 @@
 //! What the tests are written with: a server, its users, clients of every kind, and a line between them that can be cut.
 
 pub mod database;
+pub mod described;
 pub mod heard;
 pub mod line;
 pub mod plain;
@@ -49,6 +50,7 @@ pub fn run(test: impl Future<Output = ()>) {
         .build()
         .expect("a runtime for the test")
         .block_on(test);
+    described::all_is_well();
 }
 
 /// Asks until the answer is yes; fails the test, saying what was waited for, when it never is.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::Heard;
+use super::{Heard, described};
 
 /// A bare WebSocket. Dropping it breaks the connection.
 pub struct Plain {
@@ -95,10 +95,12 @@ impl Plain {
         members["type"] = json!(kind);
         self.text(&members.to_string());
         let answers = |report: &Value| report["on"] == "answer" && report["answer"]["id"] == id;
-        self.heard
-            .wait(&format!("the answer to {kind}"), answers)
-            .await["answer"]
-            .take()
+        let what = format!("the answer to {kind}");
+        let answer = self.heard.wait(&what, answers).await["answer"].take();
+        let mut bare = answer.clone();
+        bare.as_object_mut().map(|members| members.remove("id"));
+        described::hold_answer(kind, &bare);
+        answer
     }
 
     pub fn text(&self, text: &str) {

@@ -204,7 +204,9 @@ impl Shared {
 
 /// What `cargo xtask clients` has put under `.tools`.
 pub fn tool(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(".tools")
+        .join(path)
 }
 
 /// `cargo xtask clients`, once in this process: it fetches what is not there yet, and is quick when all is there.
