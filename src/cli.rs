@@ -14,7 +14,7 @@ use crate::config::{Config, is_email};
 use crate::error::conflict;
 use crate::http::{asyncapi, openapi};
 use crate::server::Application;
-use crate::store::users::{self, NewUser, UserPatch};
+use crate::store::users::{self, Filter, NewUser, PasswordHash, UserPatch};
 use crate::store::{By, Store, StoreError, record};
 
 /// A self-hosted real-time control record for teams that make episodes.
@@ -59,6 +59,13 @@ enum UserCommand {
     },
     /// Lock a user out: its tokens count no more, its sockets end
     Disable { email: String },
+    /// Give a user a new password, generated and printed unless given; its refresh tokens end
+    SetPassword {
+        email: String,
+        /// Read the password from the first line of standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
 }
 
 #[derive(Args)]
@@ -180,6 +187,44 @@ async fn user(command: UserCommand, store: &Store) -> Result<(), Failed> {
             };
             change(store, &email, patch).await
         }
+        UserCommand::SetPassword {
+            email,
+            password_stdin,
+        } => {
+            let new = Password::new(password_stdin).await?;
+            let patch = UserPatch {
+                password: Some(PasswordHash(new.hash.clone())),
+                ..UserPatch::default()
+            };
+            change(store, &email, patch).await?;
+            new.show();
+            Ok(())
+        }
+    }
+}
+
+/// One that was read or generated.
+struct Password {
+    hash: String,
+    generated: Option<String>,
+}
+
+impl Password {
+    async fn new(from_stdin: bool) -> Result<Password, Failed> {
+        let given = from_stdin.then(read_password).transpose()?;
+        let generated = given.is_none().then(passwords::generate);
+        let password = given.or_else(|| generated.clone()).unwrap_or_default();
+        let hash = Passwords::new().hash(password).await;
+        Ok(Password {
+            hash: hash.map_err(|error| Failed(error.to_string()))?,
+            generated,
+        })
+    }
+
+    fn show(&self) {
+        if let Some(password) = &self.generated {
+            say!("password: {password}");
+        }
     }
 }
 
@@ -189,26 +234,24 @@ async fn add(args: AddArgs, store: &Store) -> Result<(), Failed> {
         return Err(Failed(format!("`{email}` is no e-mail address")));
     }
     let sane = |text: &str, most: usize| (1..=most).contains(&text.chars().count());
-    if !sane(args.name.trim(), 200) || !args.team.as_deref().is_none_or(|team| sane(team, 100)) {
+    let team = args.team.as_deref().map(str::trim);
+    if !sane(args.name.trim(), 200) || !team.is_none_or(|team| sane(team, 100)) {
         return Err(Failed(
             "a name has 1 to 200 characters, a team 1 to 100".into(),
         ));
     }
-    let given = args.password_stdin.then(read_password).transpose()?;
-    let password = given.clone().unwrap_or_else(passwords::generate);
-    let hash = Passwords::new().hash(password.clone()).await;
+    let team = team.map(str::to_owned);
+    let password = Password::new(args.password_stdin).await?;
     let new = NewUser {
         email,
         name: args.name.trim().to_owned(),
         role: args.role,
-        team: args.team,
-        password_hash: Some(hash.map_err(|error| Failed(error.to_string()))?),
+        team,
+        password_hash: Some(password.hash.clone()),
     };
     let (user, _) = users::insert(store, new, By::nobody()).await?;
     say!("{} {} {}", user.id, user.email, user.role);
-    if given.is_none() {
-        say!("password: {password}");
-    }
+    password.show();
     Ok(())
 }
 
@@ -228,7 +271,7 @@ fn read_password() -> Result<String, Failed> {
 async fn list(store: &Store) -> Result<(), Failed> {
     let mut cursor = None;
     loop {
-        let page = users::list(store, 100, cursor.as_deref()).await?;
+        let page = users::list(store, &Filter::default(), 100, cursor.as_deref()).await?;
         for user in page.rows {
             let team = user.team.as_deref().unwrap_or("-");
             let state = if user.disabled { "disabled" } else { "active" };

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Duration, Utc};
+use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::Sha256;
 use uuid::Uuid;
 
 use callboard_actors::model::identity::{Role, User};
@@ -37,6 +39,7 @@ const FARTHEST: Duration = Duration::days(3_650);
 pub struct Tokens {
     clock: Clock,
     signing: EncodingKey,
+    prints: Hmac<Sha256>,
     keys: Vec<Key>,
     issuer: Option<String>,
     audience: Option<String>,
@@ -131,6 +134,7 @@ impl Tokens {
         Ok(Tokens {
             clock,
             signing: EncodingKey::from_secret(&secret),
+            prints: prints(&secret),
             keys,
             issuer: jwt.issuer.clone(),
             audience: jwt.audience.clone(),
@@ -155,6 +159,13 @@ impl Tokens {
         };
         encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
             .map_err(|error| KeyError(format!("a token cannot be signed: {error}")))
+    }
+
+    /// Tells one text from another and says nothing of either to who does not have the secret.
+    pub fn fingerprint(&self, text: &[u8]) -> [u8; 32] {
+        let mut mac = self.prints.clone();
+        mac.update(text);
+        mac.finalize().into_bytes().into()
     }
 
     /// Whether the token is good, and whose it is.
@@ -276,6 +287,12 @@ impl Claims {
             team: filled(self.team).filter(|team| team.chars().count() <= 100),
         })
     }
+}
+
+fn prints(secret: &[u8]) -> Hmac<Sha256> {
+    let mut mac = Hmac::new_from_slice(secret).expect("HMAC takes a key of any length");
+    mac.update(b"callboard fingerprint\n");
+    mac
 }
 
 /// The secret in this file; the first start makes it, readable by nobody else.

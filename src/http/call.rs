@@ -134,6 +134,14 @@ impl<T: Serialize> Answer<T> {
         self
     }
 
+    /// As `respond`; but to a request that is repeated with its `Idempotency-Key` the answer is `kept`.
+    pub fn respond_once(self, kept: &Answer<T>) -> Result<HttpResponse, ApiError> {
+        let kept = serde_json::to_vec(kept).map_err(ApiError::internal)?;
+        let mut response = self.respond()?;
+        response.extensions_mut().insert(KeptInstead(kept));
+        Ok(response)
+    }
+
     pub fn respond(self) -> Result<HttpResponse, ApiError> {
         let body = serde_json::to_vec(&self).map_err(ApiError::internal)?;
         let mut response = HttpResponse::build(self.status)
@@ -149,6 +157,9 @@ impl<T: Serialize> Answer<T> {
         Ok(response)
     }
 }
+
+/// Travels with an answer that must not be kept as it is: the body that is.
+pub struct KeptInstead(pub Vec<u8>);
 
 /// A page of a list.
 pub fn list<T: Serialize>(page: Page<T>, limit: u32) -> Result<HttpResponse, ApiError> {

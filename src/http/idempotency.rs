@@ -15,6 +15,7 @@ use tracing::Instrument;
 use callboard_actors::model::identity::Identity;
 
 use super::State;
+use super::call::KeptInstead;
 use super::fields::body_error;
 use crate::error::{ApiError, Problem};
 use crate::store::Store;
@@ -73,11 +74,13 @@ async fn keep(
         note(idempotency::release(store, claim).await);
         return response;
     }
-    let (request, response) = response.into_parts();
+    let (request, mut response) = response.into_parts();
     let problem = response.extensions().get::<Problem>().cloned();
+    let instead = response.extensions_mut().remove::<KeptInstead>();
     let (mut response, body) = response.into_parts();
     let body = to_bytes(body).await.unwrap_or_default();
-    let given = given(&response, problem.as_ref(), &body);
+    let kept = instead.as_ref().map_or(&body[..], |it| &it.0);
+    let given = given(&response, problem.as_ref(), kept);
     note(idempotency::complete(store, claim, given).await);
     // Taking the body off may have taken along what travelled with it.
     if let Some(problem) = problem {
@@ -105,7 +108,9 @@ async fn claim(req: &mut ServiceRequest) -> Result<(Store, Claimed), ApiError> {
         path: req.path().to_owned(),
         key,
     };
-    let claimed = idempotency::claim(&state.store, scope, &body).await?;
+    // Not of the body itself: who reads the database could guess at a password in it.
+    let print = state.auth.tokens.fingerprint(&body);
+    let claimed = idempotency::claim(&state.store, scope, &print).await?;
     Ok((state.store.clone(), claimed))
 }
 

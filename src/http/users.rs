@@ -11,7 +11,7 @@ use super::fields::Body;
 use crate::auth::passwords;
 use crate::config::is_email;
 use crate::error::ApiError;
-use crate::store::users::{self, NewUser, UserPatch};
+use crate::store::users::{self, Filter, NewUser, PasswordHash, UserPatch};
 
 const WHAT: &str = "user";
 
@@ -33,11 +33,15 @@ async fn list(call: Call) -> Result<HttpResponse, ApiError> {
     call.may(Action::ManageUsers)?;
     let mut query = call.query();
     let (limit, cursor) = query.page();
+    let filter = Filter {
+        role: query.parsed("role", "one of viewer, editor, admin"),
+        team: query.text("team", 100),
+        disabled: query.parsed("disabled", "true or false"),
+        q: query.text("q", 200),
+    };
     query.finish()?;
-    page(
-        users::list(&call.state.store, limit, cursor.as_deref()).await?,
-        limit,
-    )
+    let users = users::list(&call.state.store, &filter, limit, cursor.as_deref());
+    page(users.await?, limit)
 }
 
 /// A new user, and its password if it was made here: the only time that it is shown.
@@ -80,15 +84,17 @@ async fn create(call: Call, body: Body) -> Result<HttpResponse, ApiError> {
     let (user, entry) = users::insert(&call.state.store, new, call.by()).await?;
     call.state.announce(entry);
     let location = format!("/api/v1/users/{}", user.id);
-    Answer::created(
-        Created {
-            user,
-            password: made,
-        },
-        location,
-    )
-    .message("User created")
-    .respond()
+    let answer = |user, password, message| {
+        let created = Created { user, password };
+        Answer::created(created, location.clone()).message(message)
+    };
+    if made.is_none() {
+        return answer(user, None, "User created").respond();
+    }
+    // A request that is repeated with its key is answered without the password, which is kept nowhere.
+    let repeated = "User created; the password was in the first answer, and is kept nowhere";
+    let kept = answer(user.clone(), None, repeated);
+    answer(user, made, "User created").respond_once(&kept)
 }
 
 async fn show(call: Call) -> Result<HttpResponse, ApiError> {
@@ -107,17 +113,24 @@ async fn update(call: Call, body: Body) -> Result<HttpResponse, ApiError> {
     let disabled = body.boolean("disabled");
     let role = body.one_of::<Role>("role");
     let email = body.text("email", 3, 254);
-    let patch = UserPatch {
+    let password = body.raw_text("password", 8, 1_024);
+    let password = body.not_null("password", password);
+    let mut patch = UserPatch {
         email: body.not_null("email", email),
         name: body.not_null("name", name),
         role: body.not_null("role", role),
         team: body.text("team", 1, 100).into_change(),
         disabled: body.not_null("disabled", disabled),
+        password: None,
     };
     if patch.email.as_deref().is_some_and(|email| !is_email(email)) {
         body.error("email", "must be an e-mail address");
     }
     body.finish()?;
+    if let Some(password) = password {
+        let hash = call.state.auth.passwords.hash(password).await?;
+        patch.password = Some(PasswordHash(hash));
+    }
     let changed = users::update(&call.state.store, id, patch, call.by()).await;
     // Also when it failed: it may have been the answer alone that was lost.
     call.state.auth.forget(id);

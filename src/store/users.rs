@@ -9,10 +9,10 @@ use callboard_actors::model::page::Page;
 use callboard_actors::model::record::{Entry, NewEntry, Resource};
 use callboard_actors::model::room::{Channel, Namespace};
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::convert::{corrupt, json, micros, moment, no_nul, raw, word};
+use super::convert::{self, corrupt, micros, moment, no_nul, raw, word};
 use super::page::{Key, Scope};
 use super::{Appended, By, Conn, Result, Store, StoreError, Tx, refresh_tokens};
 
@@ -36,6 +36,17 @@ pub struct UserPatch {
     /// `Some(None)` clears it.
     pub team: Option<Option<String>>,
     pub disabled: Option<bool>,
+    pub password: Option<PasswordHash>,
+}
+
+/// A new password's hash; it is shown nowhere.
+#[derive(Clone)]
+pub struct PasswordHash(pub String);
+
+impl std::fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// What a log-in is checked against. Not `Debug`: a hash is a secret.
@@ -45,22 +56,15 @@ pub struct Credential {
     pub password_hash: Option<String>,
 }
 
-/// Somebody as an outside issuer's token describes them.
-#[derive(Clone, Debug)]
-pub struct Outsider {
-    /// The issuer and the subject, as one word.
-    pub subject: String,
-    pub email: String,
-    pub name: String,
-    pub role: Role,
-    pub team: Option<String>,
-}
-
 macro_rules! columns {
     () => {
         "id, email, name, role, team, disabled, created_at, updated_at"
     };
 }
+
+mod outsiders;
+
+pub use outsiders::{Outsider, ensure_user_from_issuer};
 
 #[derive(sqlx::FromRow)]
 pub(super) struct Row {
@@ -89,16 +93,41 @@ impl Row {
     }
 }
 
+/// Which users to list; what is not given does not narrow.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub role: Option<Role>,
+    pub team: Option<String>,
+    pub disabled: Option<bool>,
+    /// Stands in the name or the address, in whatever case.
+    pub q: Option<String>,
+}
+
 /// A page of users, newest first.
-pub async fn list(store: &Store, limit: u32, cursor: Option<&str>) -> Result<Page<User>> {
-    let scope = Scope::new("users", &());
+pub async fn list(
+    store: &Store,
+    filter: &Filter,
+    limit: u32,
+    cursor: Option<&str>,
+) -> Result<Page<User>> {
+    no_nul([("team", filter.team.as_deref()), ("q", filter.q.as_deref())])?;
+    let scope = Scope::new("users", filter);
     let Key(at, id) = scope.start(cursor)?;
+    let q = filter.q.as_ref().map(|q| q.to_lowercase());
     let mut conn = store.read().await?;
+    let text = contains!(
+        conn,
+        [
+            "SELECT ", columns!(), " FROM users
+             WHERE ($1 IS NULL OR role = $1) AND ($2 IS NULL OR team = $2) AND ($3 IS NULL OR disabled = $3)
+               AND ($4 IS NULL OR "
+        ],
+        "folded", "$4",
+        [") AND (created_at, id) < ($5, $6) ORDER BY created_at DESC, id DESC LIMIT $7"]
+    );
     let rows = sql!(
-        &mut conn,
-        concat!("SELECT ", columns!(), " FROM users WHERE (created_at, id) < ($1, $2)
-                 ORDER BY created_at DESC, id DESC LIMIT $3"),
-        at, id, i64::from(limit) + 1 => all Row
+        &mut conn, text,
+        filter.role.map(Role::as_str), &filter.team, filter.disabled, &q, at, id, i64::from(limit) + 1 => all Row
     )?;
     let rows = rows
         .into_iter()
@@ -200,61 +229,9 @@ pub async fn insert_first_admin(store: &Store, new: NewUser) -> Result<Option<Us
     }
 }
 
-/// The user whom an outside issuer's token describes, made at first sight. One with the same e-mail that belongs to no
-/// issuer yet becomes theirs.
-pub async fn ensure_user_from_issuer(store: &Store, outsider: Outsider) -> Result<User> {
-    no_nul([("sub", Some(outsider.subject.as_str()))])?;
-    if let Some(user) = by_subject(&mut store.read().await?, &outsider.subject).await? {
-        return Ok(user);
-    }
-    let new = NewUser {
-        email: outsider.email,
-        name: outsider.name,
-        role: outsider.role,
-        team: outsider.team,
-        password_hash: None,
-    };
-    check(&new)?;
-    let now = store.now();
-    let subject = outsider.subject.clone();
-    let made = store
-        .write(move |tx| {
-            Box::pin(async move {
-                let adopted = sql!(
-                    tx,
-                    concat!("UPDATE users SET subject = $1 WHERE email_key = $2 AND subject IS NULL RETURNING ",
-                            columns!()),
-                    &subject, email_key(&new.email) => optional Row
-                )?;
-                match adopted {
-                    Some(row) => row.user(),
-                    None => Ok(create(tx, new, Some(subject), now, By::nobody()).await?.0),
-                }
-            })
-        })
-        .await;
-    match made {
-        // Two first requests at once: the other one made it.
-        Err(conflict @ StoreError::Conflict { .. }) => {
-            by_subject(&mut store.read().await?, &outsider.subject)
-                .await?
-                .ok_or(conflict)
-        }
-        made => made,
-    }
-}
-
-async fn by_subject(conn: &mut Conn, subject: &str) -> Result<Option<User>> {
-    sql!(
-        conn,
-        concat!("SELECT ", columns!(), " FROM users WHERE subject = $1"), subject => optional Row
-    )?
-    .map(Row::user)
-    .transpose()
-}
-
-/// Changes a user. One that changes nothing puts nothing on the Record. Disabling one ends its refresh tokens. The last
-/// admin who can log in stays one: 409 `last_admin`.
+/// Changes a user. One that changes nothing puts nothing on the Record. Disabling one and a new password end its refresh
+/// tokens; of a password the Record learns that it changed, and no more. The last admin who can log in stays one: 409
+/// `last_admin`.
 pub async fn update(
     store: &Store,
     id: Uuid,
@@ -297,7 +274,7 @@ async fn change(
         disabled: patch.disabled.unwrap_or(old.disabled),
         ..old.clone()
     };
-    if user == old {
+    if user == old && patch.password.is_none() {
         return Ok((old, None));
     }
     let admin = user.role == Role::Admin && !user.disabled;
@@ -311,39 +288,18 @@ async fn change(
     sql!(
         tx,
         "UPDATE users
-         SET name = $2, role = $3, team = $4, disabled = $5, updated_at = $6, email = $7, email_key = $8 WHERE id = $1",
+         SET name = $2, role = $3, team = $4, disabled = $5, updated_at = $6, email = $7, email_key = $8, folded = $9,
+             password_hash = COALESCE($10, password_hash) WHERE id = $1",
         id, &user.name, user.role.as_str(), &user.team, user.disabled, micros(now), &user.email,
-        email_key(&user.email) => execute
+        email_key(&user.email), folded(&user), patch.password.as_ref().map(|it| &it.0) => execute
     )?;
-    if user.disabled && !old.disabled {
+    let new_password = patch.password.is_some();
+    if user.disabled && !old.disabled || new_password {
         refresh_tokens::revoke_all(tx, id, now).await?;
     }
-    let appended = append(tx, Kind::UserUpdated, &user, Some(&old), now, by)?;
+    let secrets: &[&str] = if new_password { &["password"] } else { &[] };
+    let appended = changed(tx, &user, &old, secrets, now, by)?;
     Ok((user, Some(appended)))
-}
-
-/// Sets a password, and ends the user's refresh tokens. The Record learns that it changed, and no more.
-pub async fn set_password(store: &Store, id: Uuid, hash: String, by: By) -> Result<Arc<Entry>> {
-    let now = store.now();
-    let appended = store
-        .write(move |tx| {
-            Box::pin(async move {
-                let user = sql!(
-                    tx,
-                    concat!("UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1 RETURNING ", columns!()),
-                    id, &hash, micros(now) => optional Row
-                )?
-                .ok_or(StoreError::NotFound)?
-                .user()?;
-                refresh_tokens::revoke_all(tx, id, now).await?;
-                let mut data = object(&user)?;
-                let changed = Map::from_iter([("password".into(), Value::Object(Map::new()))]);
-                data.insert("changes".into(), Value::Object(changed));
-                record(tx, Kind::UserUpdated, id, data, now, by)
-            })
-        })
-        .await?;
-    Ok(appended.entry())
 }
 
 async fn create(
@@ -366,30 +322,32 @@ async fn create(
     sql!(
         tx,
         "INSERT INTO users (id, email, email_key, name, role, team, disabled, password_hash, subject, created_at,
-                            updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, FALSE, $7, $8, $9, $9)",
+                            updated_at, folded)
+         VALUES ($1, $2, $3, $4, $5, $6, FALSE, $7, $8, $9, $9, $10)",
         user.id, &user.email, email_key(&user.email), &user.name, user.role.as_str(), &user.team, &new.password_hash,
-        &subject, micros(now) => execute
+        &subject, micros(now), folded(&user) => execute
     )?;
-    let appended = append(tx, Kind::UserCreated, &user, None, now, by)?;
+    let data = object(&user)?;
+    let appended = record(tx, Kind::UserCreated, user.id, data, now, by)?;
     Ok((user, appended))
 }
 
-fn append(
+/// The entry of a change; of `secrets` it says that they changed, not to what.
+fn changed(
     tx: &mut Tx,
-    kind: Kind,
     user: &User,
-    old: Option<&User>,
+    old: &User,
+    secrets: &[&str],
     at: DateTime<Utc>,
     by: By,
 ) -> Result<Appended> {
     let mut data = object(user)?;
-    if let Some(old) = old {
-        let (old, new) = (object(old)?, Value::Object(data.clone()));
-        let changes = changes(&Value::Object(old), &new);
-        data.insert("changes".into(), Value::Object(changes));
-    }
-    record(tx, kind, user.id, data, at, by)
+    let (old, new) = (object(old)?, Value::Object(data.clone()));
+    let mut changes = changes(&Value::Object(old), &new);
+    let secrets = secrets.iter().map(|name| ((*name).to_owned(), json!({})));
+    changes.extend(secrets);
+    data.insert("changes".into(), Value::Object(changes));
+    record(tx, Kind::UserUpdated, user.id, data, at, by)
 }
 
 fn record(
@@ -410,7 +368,7 @@ fn record(
             id: id.to_string(),
         }),
         audience: vec![Channel::all(Namespace::Admin)],
-        data: raw(json(&data)?)?,
+        data: raw(convert::json(&data)?)?,
         origin: by.origin,
     })
 }
@@ -425,6 +383,10 @@ fn object(user: &User) -> Result<Map<String, Value>> {
 
 fn email_key(email: &str) -> String {
     email.to_lowercase()
+}
+
+fn folded(user: &User) -> String {
+    format!("{}\n{}", user.name.to_lowercase(), email_key(&user.email))
 }
 
 fn check(new: &NewUser) -> Result<()> {

@@ -15,6 +15,7 @@ use callboard_actors::runtime::Clock;
 use futures_util::future::join;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::contract;
@@ -50,6 +51,77 @@ impl Drop for Folder {
     }
 }
 
+/// Which database a test is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// Turns `async fn name(kind: Kind)` into the tests `name::on_sqlite` and `name::on_postgres`.
+macro_rules! on_both_databases {
+    ($($name:ident),* $(,)?) => {
+        $(mod $name {
+            #[test]
+            fn on_sqlite() {
+                crate::bed::run(super::$name(crate::bed::Kind::Sqlite));
+            }
+
+            #[test]
+            fn on_postgres() {
+                if std::env::var("CALLBOARD_TEST_SQLITE_ONLY").as_deref() != Ok("1") {
+                    crate::bed::run(super::$name(crate::bed::Kind::Postgres));
+                }
+            }
+        })*
+    };
+}
+pub(crate) use on_both_databases;
+
+/// A PostgreSQL database that is gone when the test ends.
+struct Postgres {
+    url: String,
+    name: String,
+}
+
+impl Postgres {
+    async fn new() -> Postgres {
+        let name = format!("callboard_api_{}", Uuid::new_v4().simple());
+        let server = server_url();
+        execute(&server, format!("CREATE DATABASE {name}")).await;
+        let (before, _) = server.rsplit_once('/').unwrap();
+        let url = format!("{before}/{name}");
+        Postgres { url, name }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let drop_it = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        // A runtime of its own: this one may be unwinding.
+        let _ = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(execute(&server_url(), drop_it));
+        })
+        .join();
+    }
+}
+
+fn server_url() -> String {
+    std::env::var("CALLBOARD_TEST_POSTGRES_URL").expect(
+        "CALLBOARD_TEST_POSTGRES_URL is not set: run `cargo xtask test`, or leave PostgreSQL out with CALLBOARD_TEST_SQLITE_ONLY=1",
+    )
+}
+
+async fn execute(url: &str, sql: String) {
+    let mut server = PgConnection::connect(url).await.unwrap();
+    let sql = sqlx::raw_sql(AssertSqlSafe(sql));
+    sql.execute(&mut server).await.unwrap();
+}
+
 /// A running server; it stops when dropped.
 pub struct Bed {
     pub url: String,
@@ -57,6 +129,7 @@ pub struct Bed {
     pub clock: Clock,
     stopper: Stopper,
     _folder: Folder,
+    _database: Option<Postgres>,
 }
 
 impl Drop for Bed {
@@ -72,6 +145,28 @@ impl Bed {
 
     pub async fn with(settings: &[(&str, &str)]) -> Bed {
         Bed::on(Folder::new(), settings).await
+    }
+
+    /// On a fresh database of this kind.
+    pub async fn of(kind: Kind) -> Bed {
+        Bed::of_with(kind, &[]).await
+    }
+
+    pub async fn of_with(kind: Kind, settings: &[(&str, &str)]) -> Bed {
+        if kind == Kind::Sqlite {
+            return Bed::with(settings).await;
+        }
+        let database = Postgres::new().await;
+        let mut all = vec![
+            ("DATABASE_URL", database.url.as_str()),
+            ("JWT_SECRET", "a secret that is good for tests alone"),
+        ];
+        all.extend(settings);
+        let bed = Bed::on(Folder::new(), &all).await;
+        Bed {
+            _database: Some(database),
+            ..bed
+        }
     }
 
     pub async fn on(folder: Folder, settings: &[(&str, &str)]) -> Bed {
@@ -94,6 +189,7 @@ impl Bed {
             clock,
             stopper: application.stopper(),
             _folder: folder,
+            _database: None,
         };
         actix_rt::spawn(application.run_until_stopped());
         bed

@@ -1,6 +1,6 @@
 //! Users of an outside issuer: RS256, ES256 and EdDSA, by a public key or a key set.
 
-use callboard::store::users;
+use callboard::store::users::{self, Filter};
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
@@ -58,7 +58,10 @@ fn a_user_of_an_outside_issuer_is_made_at_first_sight_and_only_once() {
             ed.post("episodes", json!({"title": "x", "episode_number": 1}))
                 .await
                 .data();
-            let all = users::list(bed.store(), 100, None).await.unwrap().rows;
+            let all = users::list(bed.store(), &Filter::default(), 100, None)
+                .await
+                .unwrap()
+                .rows;
             assert_eq!(all.len(), 3, "with the first admin");
         }
     });

@@ -14,7 +14,8 @@ fn query(row: &Operation, name: &str) -> Value {
         }
         "season" => json!({"type": "integer", "minimum": 0, "maximum": 1_000_000}),
         "since" => json!({"type": "integer", "minimum": 0}),
-        "read" => json!({"type": "boolean"}),
+        "read" | "disabled" => json!({"type": "boolean"}),
+        "role" => json!({"$ref": "#/components/schemas/Role"}),
         "user_id" => json!({"type": "string", "format": "uuid"}),
         "from" | "to" => json!({"type": "string", "format": "date-time"}),
         "status" if row.tag == "episodes" => json!({"$ref": "#/components/schemas/Status"}),

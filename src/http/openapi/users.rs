@@ -9,10 +9,10 @@ use super::table::{CURSOR, LIMIT, MADE, NONE, ONCE, READ, Operation};
 
 #[rustfmt::skip]
 pub const ROWS: &[Operation] = &[
-    Operation { method: "get", path: "/api/v1/users", id: "list_users", tag: "users", summary: "All users", role: Some("admin"), query: &[LIMIT, CURSOR], answer: (200, List("User")), refusals: READ, ..NONE },
-    Operation { method: "post", path: "/api/v1/users", id: "create_user", tag: "users", summary: "Make a user; without a password one is generated and returned once", role: Some("admin"), headers: ONCE, body: Some("NewUser"), answer: (201, Data("CreatedUser")), refusals: MADE, codes: &[(409, "email_taken")], ..NONE },
+    Operation { method: "get", path: "/api/v1/users", id: "list_users", tag: "users", summary: "All users", role: Some("admin"), query: &[LIMIT, CURSOR, ("role", "viewer, editor or admin"), ("team", "of this team"), ("disabled", "locked out or not"), ("q", "stands in the name or the address, in whatever case")], answer: (200, List("User")), refusals: READ, ..NONE },
+    Operation { method: "post", path: "/api/v1/users", id: "create_user", tag: "users", summary: "Make a user; without a password one is generated and returned once: not again to a request that is repeated with its Idempotency-Key", role: Some("admin"), headers: ONCE, body: Some("NewUser"), answer: (201, Data("CreatedUser")), refusals: MADE, codes: &[(409, "email_taken")], ..NONE },
     Operation { method: "get", path: "/api/v1/users/{id}", id: "show_user", tag: "users", summary: "One user", role: Some("admin"), answer: (200, Data("User")), refusals: READ, ..NONE },
-    Operation { method: "patch", path: "/api/v1/users/{id}", id: "update_user", tag: "users", summary: "Change a user; disabling one or lowering its role ends its sockets", role: Some("admin"), body: Some("UserPatch"), answer: (200, Data("User")), codes: &[(409, "email_taken"), (409, "last_admin")], ..NONE },
+    Operation { method: "patch", path: "/api/v1/users/{id}", id: "update_user", tag: "users", summary: "Change a user; disabling one or lowering its role ends its sockets, a new password its refresh tokens", role: Some("admin"), body: Some("UserPatch"), answer: (200, Data("User")), codes: &[(409, "email_taken"), (409, "last_admin")], ..NONE },
 ];
 
 schemas! { Role User NewUser CreatedUser UserPatch }
@@ -71,4 +71,6 @@ pub struct UserPatch {
     team: Option<String>,
     #[schema(nullable = false)]
     disabled: Option<bool>,
+    #[schema(min_length = 8, max_length = 1024, nullable = false)]
+    password: Option<String>,
 }
