@@ -229,6 +229,7 @@ fn settings(config: &Config) -> system::Settings {
             cleanup: config.presence.cleanup_interval,
         }),
         prune_every: PRUNE,
+        max_connections: config.sockets.max_connections,
     }
 }
 

@@ -31,4 +31,5 @@ pub mod subscriber;
 pub mod system;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod watchman;
 pub mod wire;

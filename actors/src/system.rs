@@ -1,6 +1,6 @@
 //! All actors of one server: started in order, held, and stopped in reverse.
 //!
-//! Two threads: *delivery* (Broadcaster, rooms, registries), where nothing waits for the world, and
+//! Two threads: *delivery* (Broadcaster, rooms, registries, Watchman), where nothing waits for the world, and
 //! *housekeeping* (ActivityLogger, Notifier, Janitor). Nothing here is global: several systems live
 //! in one process.
 
@@ -26,6 +26,7 @@ use crate::ports::{ActivitySink, Housekeeping, NotificationSink, Record, Resumes
 use crate::presence_registry::PresenceRegistry;
 use crate::runtime::{Clock, Ledger, Mailbox, supervise};
 use crate::socket_registry::SocketRegistry;
+use crate::watchman::Watchman;
 
 /// What the actors need of the world.
 #[derive(Clone)]
@@ -45,6 +46,8 @@ pub struct Settings {
     pub presence: Option<PresenceSettings>,
     /// How often what is past its retention is removed.
     pub prune_every: Duration,
+    /// Connections that this node takes.
+    pub max_connections: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +79,7 @@ pub struct System {
     record: Arc<dyn Record>,
     clock: Clock,
     janitor: Mailbox<Janitor>,
+    watchman: Mailbox<Watchman>,
     delivery: Arbiter,
     housekeeping: Arbiter,
 }
@@ -133,6 +137,13 @@ impl System {
                 Janitor::new(house, resumes, sockets, settings.prune_every)
             })
         };
+        let watchman = {
+            let (publish, sockets) = (broadcaster.teller(), sockets.clone());
+            let (record, book) = (ports.record.clone(), ledger.clone());
+            supervise(Watchman::SPEC, ledger, &near, move |_| {
+                Watchman::new(publish, sockets, record, book, settings.max_connections)
+            })
+        };
         tell_of_restarts(ledger, &broadcaster);
         let delivers = broadcaster.clone();
         let cried = Crier::new(near, move |entry| {
@@ -161,6 +172,7 @@ impl System {
             record: ports.record,
             clock,
             janitor,
+            watchman,
             delivery,
             housekeeping,
         })
@@ -184,7 +196,7 @@ impl System {
     /// Writes what is on the Record and not yet in the tables, as far as `deadline` allows, and
     /// ends every actor. `false`: something is left for the next start.
     pub async fn stop(self, deadline: Duration) -> bool {
-        drop(self.janitor);
+        drop((self.janitor, self.watchman));
         let flush = async {
             let upto = match self.record.span().await {
                 Ok(span) => span.last,

@@ -162,11 +162,9 @@ impl Bed {
             ("JWT_SECRET", "a secret that is good for tests alone"),
         ];
         all.extend(settings);
-        let bed = Bed::on(Folder::new(), &all).await;
-        Bed {
-            _database: Some(database),
-            ..bed
-        }
+        let mut bed = Bed::on(Folder::new(), &all).await;
+        bed._database = Some(database);
+        bed
     }
 
     pub async fn on(folder: Folder, settings: &[(&str, &str)]) -> Bed {

@@ -8,6 +8,7 @@
 
 mod support;
 
+mod admin;
 mod broadcast;
 mod commands;
 mod configuration;

@@ -47,6 +47,8 @@ events! {
     ConnectionOpened "connection_opened" false "`/admin`";
     ConnectionClosed "connection_closed" false "`/admin`";
     ActorRestarted "actor_restarted" false "`/admin`";
+    AdminAlert "admin_alert" false "`/admin`";
+    Stats "stats" false "`/admin`, every 5 s while somebody is in it";
     Custom "custom" true "whom the admin who sends it names";
     Ready "ready" false "the connecting socket, in each namespace";
     ServerDraining "server_draining" false "every socket";
@@ -76,7 +78,7 @@ const KEPT: &[&str] = &[
     "file_uploaded", "file_deleted", "file_download",
     "job_created", "job_started", "job_completed", "job_failed", "job_retry", "job_retried", "job_cancelled",
     "job_progress", "job_processor_started",
-    "activity", "admin_alert", "stats",
+    "activity",
 ];
 
 /// Characters of a [`CustomName`], at most.

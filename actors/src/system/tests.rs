@@ -43,6 +43,7 @@ impl World {
                 cleanup: Duration::from_secs(60),
             }),
             prune_every: Duration::from_secs(3600),
+            max_connections: 100,
         };
         let system = System::start(ports, settings, &ledger).await.unwrap();
         World {

@@ -248,6 +248,15 @@ impl FakeBearer {
         })
     }
 
+    pub fn in_namespace(identity: Identity, namespace: Namespace) -> Arc<FakeBearer> {
+        Arc::new(FakeBearer {
+            namespaces: vec![namespace],
+            subscriber: None,
+            identity: Mutex::new(Arc::new(identity)),
+            rooms: Mutex::default(),
+        })
+    }
+
     pub fn rooms(&self) -> Vec<Channel> {
         self.rooms.lock().clone()
     }
