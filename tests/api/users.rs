@@ -79,11 +79,11 @@ fn every_wrong_field_of_a_user_is_named() {
             admin
                 .patch(
                     &path,
-                    json!({"role": null, "disabled": "yes", "password": "x"})
+                    json!({"role": null, "disabled": "yes", "password": "x", "id": 1})
                 )
                 .await
                 .wrong_fields(),
-            ["disabled", "role", "password"]
+            ["disabled", "password", "role", "id"]
         );
         admin
             .get(&format!("users/{}", Uuid::now_v7()))

@@ -12,7 +12,7 @@ fn data(report: &Value) -> &Value {
 }
 
 async fn admins_hear_who_comes_and_goes_and_what_is_done_and_how_the_server_is(kind: Kind) {
-    let server = Server::start_with(kind, &[("CALLBOARD_FAULTS", "1")]).await;
+    let server = Server::with(kind, &[("CALLBOARD_FAULTS", "1")]).await;
     let (admin, viewer) = (server.admin().await, server.viewer().await);
     let watch = SocketIo::connected(server.port(), "/admin", &admin.token).await;
     let bystander = SocketIo::connected(server.port(), "/feed", &viewer.token).await;
