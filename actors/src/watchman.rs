@@ -27,6 +27,7 @@ use crate::ports::Record;
 use crate::runtime::{Context, Ledger, Mailbox, Restart, Spec, Teller};
 use crate::session::Reason;
 use crate::socket_registry::{GetStats, SocketRegistry, Stats};
+pub use alarms::Alarm;
 use alarms::{Alarms, Look};
 
 /// Between two rounds.

@@ -21,8 +21,9 @@ const MINUTE: TimeDelta = TimeDelta::minutes(1);
 /// Slow consumers within a minute.
 const SLOW: u64 = 10;
 
+/// What an admin is warned of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Alarm {
+pub enum Alarm {
     Database,
     Actors,
     Connections,
@@ -31,7 +32,15 @@ enum Alarm {
 }
 
 impl Alarm {
-    fn name(self) -> &'static str {
+    pub const ALL: [Alarm; 5] = [
+        Alarm::Database,
+        Alarm::Actors,
+        Alarm::Connections,
+        Alarm::SlowConsumers,
+        Alarm::Refused,
+    ];
+
+    pub fn name(self) -> &'static str {
         match self {
             Alarm::Database => "database_unavailable",
             Alarm::Actors => "actors_backing_off",

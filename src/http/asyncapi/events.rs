@@ -2,6 +2,7 @@
 
 use callboard_actors::model::event::{Kind, Row};
 use callboard_actors::session::Reason;
+use callboard_actors::watchman::Alarm;
 use serde_json::{Map, Value, json};
 
 /// The whole event, as every wire carries it.
@@ -63,6 +64,8 @@ pub fn summary(kind: Kind) -> &'static str {
         Kind::ConnectionOpened => "A connection was opened",
         Kind::ConnectionClosed => "A connection ended",
         Kind::ActorRestarted => "A part of the server failed and was started again",
+        Kind::AdminAlert => "Something went wrong, or is well again",
+        Kind::Stats => "How the server is",
         Kind::Custom => "What an admin sends",
         Kind::Ready => "The socket is in its namespace and knows everything up to `offset`",
         Kind::ServerDraining => "The server is about to stop; come back in a moment",
@@ -135,7 +138,14 @@ fn data(kind: Kind, schemas: &Map<String, Value>) -> Value {
             ("reason", reason()),
             ("seconds", json!({"type": "integer"})),
         ]),
-        Kind::ActorRestarted => object(&[("actor", text()), ("panic", named("LastPanic"))]),
+        Kind::ActorRestarted => object(&[("actor", text()), ("panic", text())]),
+        Kind::AdminAlert => alert(json!(["raised", "cleared"])),
+        Kind::Stats => {
+            let figures = ["waiting", "rejected", "lost", "restarts"].map(|name| (name, count()));
+            let alerts = json!({"type": "array", "items": alert(json!(["raised"]))});
+            let stats = with(&schemas["SocketStats"], "actors", object(&figures));
+            with(&stats, "alerts", alerts)
+        }
         Kind::Custom => {
             json!({"description": "Any JSON value", "examples": [{"day": 3, "at": "06:30"}]})
         }
@@ -148,6 +158,16 @@ fn data(kind: Kind, schemas: &Map<String, Value>) -> Value {
             data
         }
     }
+}
+
+fn alert(states: Value) -> Value {
+    let alerts: Vec<_> = Alarm::ALL.iter().map(|alarm| alarm.name()).collect();
+    object(&[
+        ("alert", json!({"type": "string", "enum": alerts})),
+        ("state", json!({"type": "string", "enum": states})),
+        ("since", json!({"type": "string", "format": "date-time"})),
+        ("message", text()),
+    ])
 }
 
 fn ready() -> Value {
