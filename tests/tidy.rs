@@ -5,6 +5,8 @@
 
 #[path = "tidy/documents.rs"]
 mod documents;
+#[path = "tidy/routes.rs"]
+mod routes;
 #[path = "tidy/source.rs"]
 mod source;
 

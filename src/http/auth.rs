@@ -1,14 +1,17 @@
 //! Log in, refresh, log out, who am I.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use serde_json::{Value, json};
 
 use super::State;
 use super::call::{Answer, Call};
 use super::fields::Body;
+use super::limit::Limit;
 use super::query::Query;
 use crate::error::ApiError;
-use crate::store::users;
+use crate::store::{login_attempts, users};
 
 /// Those that need a token; `login` and `refresh` stand in `http/mod.rs`.
 pub fn routes(scope: &mut web::ServiceConfig) {
@@ -28,9 +31,30 @@ pub async fn login(req: HttpRequest, body: Body) -> Result<HttpResponse, ApiErro
     body.finish()?;
     let address = req.peer_addr().map(|peer| peer.ip().to_string());
     let address = address.unwrap_or_default();
-    let session = state.auth.login(&email, password, &address).await?;
-    Answer::ok(session).respond()
+    let outcome = state.auth.login(&email, password, &address).await;
+    let mut response = match outcome {
+        Ok(session) => Answer::ok(session).respond()?,
+        Err(error) => error.error_response(),
+    };
+    // What is left is a courtesy: that it cannot be read changes nothing.
+    if let Ok(standing) = login_attempts::standing(&state.store, &email, &address).await {
+        let more_in = standing.more_at.map(|at| at - state.clock.now());
+        let more_in = more_in.and_then(|wait| wait.to_std().ok());
+        LOGINS.tell(
+            response.headers_mut(),
+            standing.left,
+            more_in.unwrap_or_default(),
+        );
+    }
+    Ok(response)
 }
+
+/// Failed log-ins of an account, and from an address.
+const LOGINS: Limit = Limit {
+    name: "login",
+    quota: login_attempts::FAILURES as u64,
+    window: Duration::from_secs(login_attempts::WINDOW.num_seconds() as u64),
+};
 
 pub async fn refresh(req: HttpRequest, body: Body) -> Result<HttpResponse, ApiError> {
     let state = State::of(&req)?;

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use callboard_actors::model::identity::Origin;
 use callboard_actors::runtime::Clock;
 
-use super::State;
+use super::{State, compression, verbs};
 use crate::error::{ApiError, PROBLEM_JSON, Problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -30,7 +30,7 @@ pub struct RequestId(pub Arc<str>);
 
 /// The middleware; the outermost one.
 pub async fn context(
-    req: ServiceRequest,
+    mut req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let state = req.app_data::<web::Data<State>>().cloned();
@@ -41,6 +41,7 @@ pub async fn context(
     // The path and never the query: a query may carry a token.
     let (method, path) = (req.method().clone(), req.path().to_owned());
     let span = tracing::info_span!("request", request_id = %id, user = tracing::field::Empty);
+    verbs::lend(&mut req);
 
     // The request is given away, and with it the way to make a response of it: what a panic or a
     // failing middleware leaves behind is answered below, by an error that is a response already.
@@ -50,7 +51,8 @@ pub async fn context(
         .await;
     let error = match outcome {
         Ok(Ok(response)) => {
-            let response = finish(response.map_into_boxed_body(), &path, &id).await;
+            let response = verbs::settle(&method, response.map_into_boxed_body());
+            let response = finish(response, &path, &id).await;
             let took = served(state.as_ref(), &method, &path, response.status(), started);
             let status = response.status().as_u16();
             let elapsed_ms = took.as_secs_f64() * 1e3;
@@ -192,6 +194,7 @@ fn render(problem: &Problem, path: &str, id: &str) -> HttpResponse {
 }
 
 fn dress(headers: &mut HeaderMap, path: &str, id: &str) {
+    compression::unmark(headers);
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
     }

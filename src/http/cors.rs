@@ -10,7 +10,7 @@ pub fn cors(config: &config::Cors) -> Cors {
     let rule = config.clone();
     let cors = Cors::default()
         .allowed_origin_fn(move |origin, _| origin.to_str().is_ok_and(|origin| rule.allows(origin)))
-        .allowed_methods(["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+        .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
         .allowed_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
@@ -24,6 +24,10 @@ pub fn cors(config: &config::Cors) -> Cors {
             header::ETAG,
             header::LOCATION,
             header::RETRY_AFTER,
+            header::ALLOW,
+            header::CONTENT_DISPOSITION,
+            HeaderName::from_static("ratelimit"),
+            HeaderName::from_static("ratelimit-policy"),
             HeaderName::from_static("x-request-id"),
             HeaderName::from_static("idempotent-replayed"),
         ])

@@ -8,6 +8,9 @@
 //! fields.rs       a body, read field by field
 //! query.rs        a query, in the same way
 //! version.rs      ETag and If-Match
+//! limit.rs        RateLimit headers
+//! verbs.rs        HEAD and OPTIONS
+//! compression.rs  what is compressed
 //! looks.rs        what admins look at, once a minute
 //! the others      one file per resource
 //! ```
@@ -44,6 +47,7 @@ pub mod asyncapi;
 mod auth;
 mod broadcast;
 mod call;
+mod compression;
 mod context;
 pub mod cors;
 mod episodes;
@@ -51,6 +55,7 @@ mod fields;
 mod gate;
 mod health;
 mod idempotency;
+mod limit;
 mod looks;
 mod metrics;
 mod notifications;
@@ -58,6 +63,7 @@ pub mod openapi;
 mod query;
 mod socket;
 mod users;
+mod verbs;
 pub(crate) mod version;
 
 pub use context::context;
@@ -82,16 +88,29 @@ pub fn routes(app: &mut web::ServiceConfig) {
         .service(web::resource("/health/live").route(web::get().to(health::live)))
         .service(web::resource("/health/ready").route(web::get().to(health::ready)))
         .service(web::resource("/metrics").route(web::get().to(metrics::show)))
-        .service(web::resource("/docs").route(web::get().to(openapi::page)))
+        .service(
+            web::resource("/docs")
+                .wrap(Compress::default())
+                .route(web::get().to(openapi::page)),
+        )
         // Without a token; before the scope, which wants one.
-        .service(web::resource("/api/v1/openapi.json").route(web::get().to(openapi::document)))
-        .service(web::resource("/api/v1/asyncapi.json").route(web::get().to(asyncapi::document)))
+        .service(
+            web::resource("/api/v1/openapi.json")
+                .wrap(Compress::default())
+                .route(web::get().to(openapi::document)),
+        )
+        .service(
+            web::resource("/api/v1/asyncapi.json")
+                .wrap(Compress::default())
+                .route(web::get().to(asyncapi::document)),
+        )
         .service(web::resource("/api/v1/auth/login").route(web::post().to(auth::login)))
         .service(web::resource("/api/v1/auth/refresh").route(web::post().to(auth::refresh)))
         .service(
             web::scope("/api/v1")
                 .wrap(from_fn(idempotency::once))
                 .wrap(from_fn(gate::require_token))
+                .wrap(from_fn(compression::spare_the_small))
                 .wrap(Compress::default())
                 // The router tries one after the other: what is asked most comes first.
                 .configure(episodes::routes)

@@ -19,21 +19,48 @@ pub async fn blocked_until(
     account: &str,
     address: &str,
 ) -> Result<Option<DateTime<Utc>>> {
+    let standing = standing(store, account, address).await?;
+    Ok(standing.more_at.filter(|_| standing.left == 0))
+}
+
+/// What an account and an address together may still do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Failures until the next attempt has to wait.
+    pub left: u64,
+    /// When there will be one more; `None`: there are all.
+    pub more_at: Option<DateTime<Utc>>,
+}
+
+/// Of the account or of the address, whichever has less left.
+pub async fn standing(store: &Store, account: &str, address: &str) -> Result<Standing> {
     let now = store.now();
     let mut conn = store.read().await?;
-    let mut until = None;
+    let mut worst = Standing {
+        left: FAILURES as u64,
+        more_at: None,
+    };
     for subject in subjects(account, address) {
-        // The fifth failure from the end: once it no longer counts, there are four.
-        let fifth = sql!(
+        let failures = sql!(
             &mut conn,
-            "SELECT at FROM login_failures WHERE subject = $1 AND at > $2 ORDER BY at DESC LIMIT 1 OFFSET $3",
-            &subject, micros(now - WINDOW), FAILURES - 1 => optional (i64,)
+            "SELECT at FROM login_failures WHERE subject = $1 AND at > $2 ORDER BY at DESC LIMIT $3",
+            &subject, micros(now - WINDOW), FAILURES => all (i64,)
         )?;
-        if let Some((at,)) = fifth {
-            until = until.max(Some(moment(at)? + WINDOW));
+        // Of the last five the oldest: once it no longer counts, there is one more.
+        if let Some((at,)) = failures.last() {
+            let standing = Standing {
+                left: (FAILURES as u64).saturating_sub(failures.len() as u64),
+                more_at: Some(moment(*at)? + WINDOW),
+            };
+            // With as little left, who waits longer.
+            if standing.left < worst.left
+                || standing.left == worst.left && standing.more_at > worst.more_at
+            {
+                worst = standing;
+            }
         }
     }
-    Ok(until)
+    Ok(worst)
 }
 
 /// A log-in failed.

@@ -169,7 +169,7 @@ fn an_address_or_a_method_that_is_not_there_is_a_problem() {
             .refused(401, "token_missing");
         let wrong = viewer.put("episodes", json!({})).await;
         wrong.refused(405, "method_not_allowed");
-        assert_eq!(wrong.header("allow"), "GET, POST");
+        assert_eq!(wrong.header("allow"), "GET, HEAD, POST");
         viewer.get("episodes/%00").await.refused(404, "not_found");
         viewer.get("episodes/%ff").await.refused(404, "not_found");
         viewer

@@ -9,6 +9,7 @@ mod broadcast;
 mod contract;
 mod conventions;
 mod episodes;
+mod headers;
 mod idempotency;
 mod inbox;
 mod keys;
