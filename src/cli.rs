@@ -15,7 +15,7 @@ use crate::error::conflict;
 use crate::http::{asyncapi, openapi};
 use crate::server::Application;
 use crate::store::users::{self, Filter, NewUser, PasswordHash, UserPatch};
-use crate::store::{By, Store, StoreError, record};
+use crate::store::{By, Store, StoreError};
 
 /// A self-hosted real-time control record for teams that make episodes.
 #[derive(Parser)]
@@ -42,7 +42,7 @@ enum Command {
     Asyncapi,
     /// Look after the Record
     #[command(subcommand)]
-    Record(RecordCommand),
+    Record(record::Command),
 }
 
 #[derive(Subcommand)]
@@ -94,12 +94,6 @@ struct TokenArgs {
     ttl: Duration,
 }
 
-#[derive(Subcommand)]
-enum RecordCommand {
-    /// Walk the whole Record: count, first, last, gaps. Nothing to check is an error, not a pass
-    Verify,
-}
-
 /// A line to standard output. Whoever closed it does not want to hear more, and that is no failure.
 macro_rules! say {
     ($($part:tt)*) => {{
@@ -107,6 +101,8 @@ macro_rules! say {
         let _ = writeln!(std::io::stdout(), $($part)*);
     }};
 }
+
+mod record;
 
 /// Why a command failed; the line that the operator reads.
 #[derive(Debug, thiserror::Error)]
@@ -140,7 +136,7 @@ pub async fn run(cli: Cli, config: Config) -> Result<(), Failed> {
             say!("{}", asyncapi::text());
             Ok(())
         }
-        Command::Record(RecordCommand::Verify) => verify(&open(&config).await?).await,
+        Command::Record(command) => record::run(command, &config).await,
     }
 }
 
@@ -318,28 +314,6 @@ async fn by_email(store: &Store, email: &str) -> Result<User, Failed> {
     users::find_by_email(store, email)
         .await?
         .ok_or_else(|| Failed(format!("there is no user {email}")))
-}
-
-async fn verify(store: &Store) -> Result<(), Failed> {
-    let found = record::verify(store).await?;
-    say!(
-        "count {}, first {}, last {}, gaps {}",
-        found.count,
-        found.first,
-        found.last,
-        found.gaps.len()
-    );
-    for (from, to) in &found.gaps {
-        say!("missing {from} to {to}");
-    }
-    for seq in &found.unreadable {
-        say!("unreadable {seq}");
-    }
-    match (found.count, found.is_sound()) {
-        (0, _) => Err(Failed("the Record is empty: nothing was verified".into())),
-        (_, true) => Ok(()),
-        (_, false) => Err(Failed("the Record is not sound".into())),
-    }
 }
 
 fn role(text: &str) -> Result<Role, String> {

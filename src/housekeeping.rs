@@ -1,12 +1,15 @@
 //! What grows old in the database and is removed; the Janitor says when.
 
+use std::sync::Arc;
+
 use callboard_actors::ports::{Answer, Housekeeping};
 use chrono::{DateTime, Duration, Utc};
 use futures_util::FutureExt as _;
 
+use crate::evidence::Evidence;
 use crate::store::cursors::Consumer;
 use crate::store::{
-    Store, idempotency, login_attempts, notifications, record, refresh_tokens, resumes,
+    Store, activity, idempotency, login_attempts, notifications, record, refresh_tokens, resumes,
 };
 
 /// How long what is kept.
@@ -18,6 +21,9 @@ pub struct Retention {
     pub notifications: Duration,
     /// Whoever derives rows from the Record: what they have not dealt with stays.
     pub consumers: Vec<Consumer>,
+    /// `None` keeps for ever.
+    pub activity: Option<Duration>,
+    pub evidence: Arc<Evidence>,
 }
 
 /// The Broadcaster keeps no cursor in the database. It is told of an entry or reads it within a
@@ -44,5 +50,20 @@ impl Retention {
 impl Housekeeping for Retention {
     fn prune(&self, now: DateTime<Utc>) -> Answer<'_, u64> {
         async move { Ok(self.prune_all(now).await?) }.boxed()
+    }
+
+    fn prune_activity(&self, now: DateTime<Utc>) -> Answer<'_, u64> {
+        async move {
+            // A span that reaches before all time keeps for ever as well.
+            match self.activity.and_then(|kept| now.checked_sub_signed(kept)) {
+                Some(before) => Ok(activity::prune(&self.store, before).await?),
+                None => Ok(0),
+            }
+        }
+        .boxed()
+    }
+
+    fn checkpoint(&self) -> Answer<'_, u64> {
+        async move { Ok(self.evidence.checkpoint().await?) }.boxed()
     }
 }

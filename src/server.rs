@@ -8,6 +8,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, web};
 use tokio::sync::watch;
 
+use callboard_actors::janitor::Rounds;
 use callboard_actors::model::identity::Role;
 use callboard_actors::ports::Unavailable;
 use callboard_actors::runtime::{Clock, Ledger};
@@ -17,6 +18,7 @@ use callboard_actors::system::{self, PresenceSettings, System};
 use crate::auth::tokens::{KeyError, Tokens};
 use crate::auth::{Auth, passwords};
 use crate::config::Config;
+use crate::evidence::{Evidence, EvidenceError};
 use crate::housekeeping::Retention;
 use crate::http::{self, State};
 use crate::inbox::Inbox;
@@ -38,6 +40,9 @@ const REQUESTS: Duration = Duration::from_secs(3);
 const FLUSH: Duration = Duration::from_secs(3);
 /// How often what is past its retention is removed.
 const PRUNE: Duration = Duration::from_secs(600);
+/// How often it is written down, beside the database, how far the activity history goes. What was cut off of it within so
+/// long is not noticed: see docs/OPERATIONS.md.
+const CHECKPOINT: Duration = Duration::from_secs(60);
 
 /// Why a server cannot start or did not end well; a line for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +61,8 @@ pub enum ServerError {
     Store(#[from] StoreError),
     #[error("{0}")]
     Key(#[from] KeyError),
+    #[error("{0}")]
+    Evidence(#[from] EvidenceError),
     #[error("{0}")]
     Unavailable(#[from] Unavailable),
     #[error("the server failed: {0}")]
@@ -76,6 +83,7 @@ pub struct Application {
     system: System,
     live: Live,
     engine: Engine,
+    evidence: Arc<Evidence>,
     serving: Serving,
     stop: watch::Sender<bool>,
 }
@@ -104,7 +112,9 @@ impl Application {
         if config.faults {
             ledger.allow_faults();
         }
-        let system = System::start(ports(&config, &store), settings(&config), &ledger).await?;
+        let evidence = Evidence::open(&config, &store)?;
+        let ports = ports(&config, &store, &evidence);
+        let system = System::start(ports, settings(&config), &ledger).await?;
         let sealer = Sealer::new(secrets::get_or_make(&store, "resume").await?);
         let handles = system.handles.clone();
         let inbox = Inbox::new(store.clone(), handles.broadcaster.clone());
@@ -119,6 +129,7 @@ impl Application {
             system,
             live,
             engine,
+            evidence,
             serving,
             stop: watch::Sender::new(false),
         })
@@ -164,6 +175,7 @@ impl Application {
         }
         tracing::info!("stopping");
         let (state, system, engine) = (self.state, self.system, self.engine);
+        let evidence = self.evidence;
         let clock = state.clock.clone();
         let end = async {
             // Not ready, and nobody new.
@@ -185,6 +197,9 @@ impl Application {
             }
             state.ledger.close();
             system.stop(FLUSH).await;
+            if let Err(error) = evidence.checkpoint().await {
+                tracing::warn!(%error, "no last checkpoint of the activity history");
+            }
             state.store.close().await;
         };
         if clock.within(SHUTDOWN, end).await.is_none() {
@@ -196,7 +211,7 @@ impl Application {
 }
 
 /// What the actors need of the world.
-fn ports(config: &Config, store: &Store) -> system::Ports {
+fn ports(config: &Config, store: &Store, evidence: &Arc<Evidence>) -> system::Ports {
     let store = Arc::new(store.clone());
     let mut consumers = Vec::new();
     if config.activity.enabled {
@@ -212,6 +227,11 @@ fn ports(config: &Config, store: &Store) -> system::Ports {
         notifications: chrono::Duration::from_std(config.notifications.retention)
             .unwrap_or(chrono::Duration::MAX),
         consumers,
+        activity: config
+            .activity
+            .retention
+            .map(|kept| chrono::Duration::from_std(kept).unwrap_or(chrono::Duration::MAX)),
+        evidence: evidence.clone(),
     };
     system::Ports {
         record: store.clone(),
@@ -228,7 +248,11 @@ fn settings(config: &Config) -> system::Settings {
             timeout: config.presence.timeout,
             cleanup: config.presence.cleanup_interval,
         }),
-        prune_every: PRUNE,
+        rounds: Rounds {
+            prune: PRUNE,
+            prune_activity: config.activity.cleanup_interval,
+            checkpoint: CHECKPOINT,
+        },
         max_connections: config.sockets.max_connections,
     }
 }

@@ -1,9 +1,10 @@
 //! The `Janitor` does on a clock what nobody else has a reason to do now: it removes what is past
-//! its retention, and keeps the rows of sockets that are still connected from growing old.
+//! its retention, keeps the rows of sockets that are still connected from growing old, and writes down
+//! how far the activity history goes.
 //!
 //! *Told by* nobody but the clock.
 //! *Tells* nobody; it asks the SocketRegistry which sockets are there.
-//! *Restart*: does both at once, and then on the clock again.
+//! *Restart*: does all of it at once, and then on the clock again.
 //! *Never* hurries: what fails is tried again a minute later.
 
 use std::sync::Arc;
@@ -28,12 +29,25 @@ pub struct Janitor {
     housekeeping: Arc<dyn Housekeeping>,
     resumes: Arc<dyn Resumes>,
     sockets: Mailbox<SocketRegistry>,
-    every: Duration,
+    rounds: Rounds,
+}
+
+/// How often what is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Rounds {
+    /// What is old is removed.
+    pub prune: Duration,
+    /// Of the activity history.
+    pub prune_activity: Duration,
+    /// How far the activity history goes is written down.
+    pub checkpoint: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Chore {
     Prune,
+    PruneActivity,
+    Checkpoint,
     Touch,
 }
 
@@ -46,18 +60,17 @@ impl Janitor {
         restart: Restart::Permanent,
     };
 
-    /// `every`: how often what is old is removed.
     pub fn new(
         housekeeping: Arc<dyn Housekeeping>,
         resumes: Arc<dyn Resumes>,
         sockets: Mailbox<SocketRegistry>,
-        every: Duration,
+        rounds: Rounds,
     ) -> Janitor {
         Janitor {
             housekeeping,
             resumes,
             sockets,
-            every,
+            rounds,
         }
     }
 }
@@ -67,6 +80,8 @@ impl Actor for Janitor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.run(Chore::Prune, ctx);
+        self.run(Chore::PruneActivity, ctx);
+        self.run(Chore::Checkpoint, ctx);
         self.run(Chore::Touch, ctx);
     }
 }
@@ -85,7 +100,9 @@ impl Janitor {
                     (Ok(rows), _) => {
                         tracing::debug!(?chore, rows, "done");
                         match chore {
-                            Chore::Prune => janitor.every,
+                            Chore::Prune => janitor.rounds.prune,
+                            Chore::PruneActivity => janitor.rounds.prune_activity,
+                            Chore::Checkpoint => janitor.rounds.checkpoint,
                             Chore::Touch => TOUCH,
                         }
                     }
@@ -113,6 +130,14 @@ impl Janitor {
             Chore::Prune => {
                 let (housekeeping, now) = (self.housekeeping.clone(), ctx.clock().now());
                 Box::pin(async move { housekeeping.prune(now).await })
+            }
+            Chore::PruneActivity => {
+                let (housekeeping, now) = (self.housekeeping.clone(), ctx.clock().now());
+                Box::pin(async move { housekeeping.prune_activity(now).await })
+            }
+            Chore::Checkpoint => {
+                let housekeeping = self.housekeeping.clone();
+                Box::pin(async move { housekeeping.checkpoint().await })
             }
             Chore::Touch => {
                 let (resumes, sids) = (self.resumes.clone(), self.sockets.ask(Sids));
@@ -168,11 +193,18 @@ mod tests {
             sockets.ask(attached).await.unwrap();
             let (house, resumes) = (MemoryHousekeeping::new(), MemoryResumes::new());
             house.faults.plan([None, Some(Fault::Before)]);
+            let rounds = Rounds {
+                prune: DAY,
+                prune_activity: 2 * DAY,
+                checkpoint: TOUCH,
+            };
             let janitor = supervise_here(Janitor::SPEC, &ledger, |_| {
-                Janitor::new(house.clone(), resumes.clone(), sockets.clone(), DAY)
+                Janitor::new(house.clone(), resumes.clone(), sockets.clone(), rounds)
             });
             settle().await;
             assert_eq!(house.pruned(), [noon()]);
+            assert_eq!(house.activity_pruned(), [noon()]);
+            assert_eq!(house.checkpoints(), 1);
             assert_eq!(resumes.touched(), [["s1"]]);
             let hours = async |hours| {
                 for _ in 0..hours {
@@ -183,6 +215,8 @@ mod tests {
             hours(24).await;
             assert_eq!(house.pruned().len(), 1, "it failed");
             assert_eq!(resumes.touched().len(), 25);
+            assert_eq!(house.checkpoints(), 25);
+            assert_eq!(house.activity_pruned().len(), 1, "its own clock");
             clock.advance(AGAIN);
             settle().await;
             assert_eq!(house.pruned(), [noon(), noon() + DAY + AGAIN]);

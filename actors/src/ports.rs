@@ -83,6 +83,13 @@ pub trait Resumes: Send + Sync {
 pub trait Housekeeping: Send + Sync {
     /// Removes what is past its retention at `now`. Gives the number of rows.
     fn prune(&self, now: DateTime<Utc>) -> Answer<'_, u64>;
+
+    /// The same with the activity history, which has a clock of its own.
+    fn prune_activity(&self, now: DateTime<Utc>) -> Answer<'_, u64>;
+
+    /// Writes down, where whoever writes the database cannot reach it, how far the activity history
+    /// goes. Gives how many lines that took: 0 when nothing is new.
+    fn checkpoint(&self) -> Answer<'_, u64>;
 }
 
 /// Why a token does not let its bearer in.

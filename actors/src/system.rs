@@ -17,7 +17,7 @@ use crate::announce::Crier;
 use crate::broadcaster::{Announce, Broadcaster, Heed, Leave, Publish};
 use crate::consumer::{Flush, Told};
 use crate::hub::Hubs;
-use crate::janitor::Janitor;
+use crate::janitor::{Janitor, Rounds};
 use crate::model::envelope::Ephemeral;
 use crate::model::event::Kind;
 use crate::model::room::{Channel, Namespace};
@@ -44,8 +44,7 @@ pub struct Ports {
 pub struct Settings {
     /// `None`: presence is switched off.
     pub presence: Option<PresenceSettings>,
-    /// How often what is past its retention is removed.
-    pub prune_every: Duration,
+    pub rounds: Rounds,
     /// Connections that this node takes.
     pub max_connections: usize,
 }
@@ -134,7 +133,7 @@ impl System {
         let janitor = {
             let (house, resumes, sockets) = (ports.housekeeping, ports.resumes, sockets.clone());
             supervise(Janitor::SPEC, ledger, &far, move |_| {
-                Janitor::new(house, resumes, sockets, settings.prune_every)
+                Janitor::new(house, resumes, sockets, settings.rounds)
             })
         };
         let watchman = {

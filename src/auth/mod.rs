@@ -27,6 +27,7 @@ use crate::store::refresh_tokens::{self, Rotation};
 use crate::store::users::{self, Outsider};
 use crate::store::{Store, StoreError, login_attempts};
 
+pub mod kept;
 mod known;
 pub mod passwords;
 pub mod tokens;

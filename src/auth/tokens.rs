@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chrono::{DateTime, Duration, Utc};
 use hmac::{Hmac, KeyInit, Mac};
@@ -14,7 +14,6 @@ use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
 };
 use parking_lot::Mutex;
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::Sha256;
@@ -24,8 +23,11 @@ use callboard_actors::model::identity::{Role, User};
 use callboard_actors::ports::Denied;
 use callboard_actors::runtime::Clock;
 
+use super::kept::kept_secret;
 use crate::config;
 use crate::store::users::Outsider;
+
+pub use super::kept::KeyError;
 
 /// How long an access token of ours lives.
 pub const ACCESS_LIFE: Duration = Duration::seconds(900);
@@ -107,17 +109,12 @@ struct Claims {
     team: Option<String>,
 }
 
-/// Why the keys cannot be used; a line for the operator.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct KeyError(String);
-
 impl Tokens {
     /// Reads the keys. A secret that is not given is read from, or generated into, `folder`.
     pub fn new(jwt: &config::Jwt, folder: &Path, clock: Clock) -> Result<Tokens, KeyError> {
         let secret = match &jwt.secret {
             Some(secret) => secret.reveal().as_bytes().to_vec(),
-            None => kept_secret(&folder.join("jwt.secret"))?,
+            None => kept_secret(&folder.join("jwt.secret"), "every session ends")?,
         };
         let mut keys = vec![Key {
             algorithm: Algorithm::HS256,
@@ -293,66 +290,6 @@ fn prints(secret: &[u8]) -> Hmac<Sha256> {
     let mut mac = Hmac::new_from_slice(secret).expect("HMAC takes a key of any length");
     mac.update(b"callboard fingerprint\n");
     mac
-}
-
-/// The secret in this file; the first start makes it, readable by nobody else.
-fn kept_secret(path: &Path) -> Result<Vec<u8>, KeyError> {
-    let fail = |what: &str, error: std::io::Error| {
-        KeyError(format!("{} cannot be {what}: {error}", path.display()))
-    };
-    match fs::read(path) {
-        Ok(text) => return long_enough(path, text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(fail("read", error)),
-    }
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|error| fail("made", error))?;
-    }
-    let secret: String = (0..64)
-        .map(|_| char::from(b"0123456789abcdef"[rand::rng().random_range(0..16)]))
-        .collect();
-    // Written whole under another name, then linked: two servers that start at once agree on one,
-    // and a crash in between leaves no half secret.
-    let draft = path.with_extension(format!("{}.tmp", Uuid::new_v4()));
-    write_private(&draft, &secret).map_err(|error| fail("written", error))?;
-    let linked = fs::hard_link(&draft, path);
-    let _ = fs::remove_file(&draft);
-    match linked {
-        Ok(()) => Ok(secret.into_bytes()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let text = fs::read(path).map_err(|error| fail("read", error))?;
-            long_enough(path, text)
-        }
-        Err(error) => Err(fail("written", error)),
-    }
-}
-
-fn long_enough(path: &Path, text: Vec<u8>) -> Result<Vec<u8>, KeyError> {
-    match text.trim_ascii() {
-        secret if secret.len() >= 32 => Ok(secret.to_vec()),
-        _ => Err(KeyError(format!(
-            "{} holds less than 32 bytes; delete it to have a new one made (every session ends)",
-            path.display()
-        ))),
-    }
-}
-
-#[cfg(unix)]
-fn write_private(path: &PathBuf, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
-#[cfg(not(unix))]
-fn write_private(path: &PathBuf, text: &str) -> std::io::Result<()> {
-    fs::write(path, text)
 }
 
 fn public_key(path: &Path) -> Result<Key, KeyError> {

@@ -131,6 +131,24 @@ impl Database {
             Database::Postgres { .. } => PathBuf::from("data"),
         }
     }
+
+    /// What to call it in that folder, which may be another's as well; without whoever opens it.
+    pub fn name(&self) -> String {
+        let place = match self {
+            Database::Sqlite { path, .. } => path.file_name().unwrap_or_default().to_string_lossy(),
+            Database::Postgres { url } => {
+                let url = url.reveal();
+                let place = url.split_once("://").map_or(url, |(_, place)| place);
+                let place = place.split(['?', '#']).next().unwrap_or_default();
+                place.rsplit('@').next().unwrap_or_default().into()
+            }
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        place
+            .chars()
+            .map(|c| if plain(c) { c } else { '_' })
+            .collect()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,6 +181,8 @@ pub struct FirstAdmin {
 #[derive(Clone, Debug)]
 pub struct Activity {
     pub enabled: bool,
+    /// What the end of its chain is signed with; generated into the data folder when not given.
+    pub signing_key: Option<Secret>,
     /// `None` keeps for ever.
     pub retention: Option<Duration>,
     pub cleanup_interval: Duration,
@@ -262,6 +282,7 @@ impl Config {
             },
             activity: Activity {
                 enabled: read.boolean("ACTIVITY_DB_ENABLED"),
+                signing_key: read.secret("ACTIVITY_SIGNING_KEY", 32),
                 retention: Some(read.days("ACTIVITY_RETENTION_DAYS", 0))
                     .filter(|kept| !kept.is_zero()),
                 cleanup_interval: read.millis("ACTIVITY_INDEX_CLEANUP_INTERVAL", 10, MONTH),

@@ -62,6 +62,7 @@ pub const SETTINGS: &[Setting] = &[
     open("NOTIFICATION_BATCH_TIMEOUT", "5000", "milliseconds that a notification waits for its batch at most"),
     open("ACTIVITY_RETENTION_DAYS", "90", "days that an activity row is kept; 0 keeps for ever"),
     open("ACTIVITY_INDEX_CLEANUP_INTERVAL", "86400000", "milliseconds between two clean-ups of the activity history"),
+    secret("ACTIVITY_SIGNING_KEY", "", "key that signs the end of the activity chain, 32 bytes at least, the same on every node; generated into the data folder with mode 0600 when not given"),
     open("RECORD_RETENTION_HOURS", "72", "how far back a client can resume; 0 keeps only what a consumer still needs"),
     open("PRESENCE_TIMEOUT", "300000", "milliseconds until a viewer by REST alone is forgotten"),
     open("PRESENCE_CLEANUP_INTERVAL", "60000", "milliseconds between two clean-ups of the presence registry"),

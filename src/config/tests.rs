@@ -75,6 +75,14 @@ fn a_secret_is_never_shown() {
 }
 
 #[test]
+fn a_database_has_a_name_that_gives_nothing_away() {
+    let name = |url: &str| read(&[("DATABASE_URL", url)]).unwrap().database.name();
+    assert_eq!(name("sqlite://data/callboard.db"), "callboard.db");
+    let url = "postgres://callboard:ses%40me@db.example:5433/callboard?sslmode=require";
+    assert_eq!(name(url), "db.example_5433_callboard");
+}
+
+#[test]
 fn production_wants_a_key_and_no_wildcard_with_credentials() {
     let problems = read(&[("APP_ENV", "production"), ("SOCKET_CORS_ORIGIN", "*")]).unwrap_err();
     assert!(problems[0].starts_with("JWT_SECRET"), "{problems:?}");

@@ -41,6 +41,13 @@ impl Consumer {
         Ok(seq(cursor))
     }
 
+    /// The same, and nobody moves it until the transaction ends.
+    pub(super) async fn hold(self, tx: &mut Tx) -> Result<Seq> {
+        let text = locked!(tx, "SELECT seq FROM cursors WHERE consumer = $1");
+        let (cursor,) = sql!(tx, text, self.as_str() => one (i64,))?;
+        Ok(seq(cursor))
+    }
+
     /// Compares and sets, and locks the row until the transaction ends: the first statement of a batch. `false`: another
     /// node was faster, and this one must write nothing.
     pub(super) async fn advance(self, tx: &mut Tx, from: Seq, to: Seq) -> Result<bool> {

@@ -27,7 +27,7 @@
 //! [`Tx::append`] puts the change on the Record, in the last statement before the commit: see [`record`].
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use callboard_actors::model::identity::{Origin, UserRef};
 use callboard_actors::model::record::{Entry, NewEntry};
@@ -105,6 +105,8 @@ struct Inner {
     saves: resumes::Saves,
     /// Notifications that arrived.
     arrivals: notifications::Arrivals,
+    /// What the ends of the activity chain are signed with.
+    signing: OnceLock<Arc<activity::head::Signing>>,
     closed: OnceCell<()>,
 }
 
@@ -127,6 +129,16 @@ impl Store {
     /// The time, in the whole microseconds that the database keeps.
     pub fn now(&self) -> DateTime<Utc> {
         self.0.clock.now().trunc_subsecs(6)
+    }
+
+    /// From now on the activity chain is signed. Without this it is not: whoever writes for earnest calls it first.
+    pub fn sign_with(&self, signing: Arc<activity::head::Signing>) {
+        // Once: a second key would put the first one's work in doubt.
+        let _ = self.0.signing.set(signing);
+    }
+
+    fn signing(&self) -> Option<Arc<activity::head::Signing>> {
+        self.0.signing.get().cloned()
     }
 
     /// Brings the schema to this version of the program.

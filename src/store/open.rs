@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use callboard_actors::runtime::Clock;
@@ -41,6 +41,7 @@ impl Store {
             timings: super::timings::Timings::new(),
             saves: super::resumes::Saves::default(),
             arrivals: super::notifications::Arrivals::default(),
+            signing: OnceLock::new(),
             closed: OnceCell::new(),
         })))
     }

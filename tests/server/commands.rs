@@ -133,6 +133,7 @@ async fn every_command_explains_itself(kind: Kind) {
         &["token"],
         &["openapi"],
         &["record", "verify"],
+        &["record", "accept"],
     ] {
         let mut arguments = command.to_vec();
         arguments.push("--help");

@@ -87,7 +87,7 @@ where
     });
 }
 
-fn noon() -> DateTime<Utc> {
+pub fn noon() -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 123_456_000).unwrap()
 }
 

@@ -8,6 +8,7 @@ mod bed;
 mod activity;
 mod episodes;
 mod inbox;
+mod ledger;
 mod notifications;
 mod record;
 mod requests;

@@ -42,7 +42,11 @@ impl World {
                 timeout: Duration::from_secs(300),
                 cleanup: Duration::from_secs(60),
             }),
-            prune_every: Duration::from_secs(3600),
+            rounds: Rounds {
+                prune: Duration::from_secs(3600),
+                prune_activity: Duration::from_secs(3600),
+                checkpoint: Duration::from_secs(3600),
+            },
             max_connections: 100,
         };
         let system = System::start(ports, settings, &ledger).await.unwrap();

@@ -185,6 +185,8 @@ impl Resumes for MemoryResumes {
 #[derive(Default)]
 pub struct MemoryHousekeeping {
     pruned: Mutex<Vec<DateTime<Utc>>>,
+    activity_pruned: Mutex<Vec<DateTime<Utc>>>,
+    checkpoints: Mutex<u64>,
     pub faults: Faults,
 }
 
@@ -196,6 +198,14 @@ impl MemoryHousekeeping {
     pub fn pruned(&self) -> Vec<DateTime<Utc>> {
         self.pruned.lock().clone()
     }
+
+    pub fn activity_pruned(&self) -> Vec<DateTime<Utc>> {
+        self.activity_pruned.lock().clone()
+    }
+
+    pub fn checkpoints(&self) -> u64 {
+        *self.checkpoints.lock()
+    }
 }
 
 impl Housekeeping for MemoryHousekeeping {
@@ -205,6 +215,20 @@ impl Housekeeping for MemoryHousekeeping {
                 self.pruned.lock().push(now);
                 0
             })
+        })
+    }
+
+    fn prune_activity(&self, now: DateTime<Utc>) -> Answer<'_, u64> {
+        Box::pin(async move {
+            self.activity_pruned.lock().push(now);
+            Ok(0)
+        })
+    }
+
+    fn checkpoint(&self) -> Answer<'_, u64> {
+        Box::pin(async move {
+            *self.checkpoints.lock() += 1;
+            Ok(1)
         })
     }
 }

@@ -8,6 +8,8 @@ use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::chain::{Hash, RowFacts, digest_of};
+use super::head::{Links, extend};
 use crate::store::convert::{json, micros};
 use crate::store::cursors::Consumer;
 use crate::store::{Result, Store, StoreError, Tx};
@@ -65,6 +67,24 @@ impl NewRow<'_> {
             created_at: micros(entry.at),
         }
     }
+
+    fn digest(&self, entry: &Entry) -> Hash {
+        let facts = RowFacts {
+            id: entry.id,
+            seq: self.seq,
+            action: self.action,
+            user_id: entry.actor.as_ref().map(|user| user.id),
+            user_name: self.user_name,
+            resource_type: self.resource_type,
+            resource_id: self.resource_id,
+            resource_name: self.resource_name.as_deref(),
+            changes: self.changes.as_deref(),
+            metadata: None,
+            ip: self.ip,
+            created_at: self.created_at,
+        };
+        facts.digest()
+    }
 }
 
 async fn write(store: &Store, entries: &[Arc<Entry>]) -> Result<Seq> {
@@ -81,38 +101,55 @@ async fn write(store: &Store, entries: &[Arc<Entry>]) -> Result<Seq> {
             ));
         }
     };
+    // All that can be worked out before is; the writer is everybody's.
     let rows: Vec<_> = entries.iter().map(|entry| NewRow::of(entry)).collect();
+    let mut links = Links::with_capacity(rows.len());
+    for (row, entry) in rows.iter().zip(entries) {
+        links.push((row.digest(entry), digest_of(entry)?));
+    }
     let rows = json(&rows)?;
+    let signing = store.signing();
     store
         .write(move |tx| {
             Box::pin(async move {
                 if !Consumer::Activity.advance(tx, from, to).await? {
                     return Consumer::Activity.cursor(tx).await;
                 }
-                insert(tx, &rows).await?;
+                let hashes = extend(tx, signing.as_deref(), from, &links).await?;
+                let entries: Vec<u8> = links.iter().flat_map(|(_, entry)| entry.0).collect();
+                insert(tx, &rows, &entries, &hashes).await?;
                 Ok(to)
             })
         })
         .await
 }
 
-async fn insert(tx: &mut Tx, rows: &str) -> Result<()> {
+/// `entries` and `hashes`: 32 bytes for each row, one after the other.
+async fn insert(tx: &mut Tx, rows: &str, entries: &[u8], hashes: &[u8]) -> Result<()> {
     let text = by_database!(
         tx,
-        sqlite: "WITH new (row) AS MATERIALIZED (SELECT jsonb(value) FROM json_each($1))
+        sqlite: "WITH new (number, row) AS MATERIALIZED (SELECT key, jsonb(value) FROM json_each($1))
                  INSERT INTO activity (id, seq, action, user_id, user_name, resource_type, resource_id, resource_name,
-                                       changes, ip, created_at)
+                                       changes, ip, created_at, record_digest, hash)
                  SELECT unhex(row->>'id'), row->>'seq', row->>'action', unhex(row->>'user_id'),
                         row->>'user_name', row->>'resource_type', row->>'resource_id', row->>'resource_name',
-                        row->>'changes', row->>'ip', row->>'created_at'
+                        row->>'changes', row->>'ip', row->>'created_at',
+                        substr($2, number * 32 + 1, 32), substr($3, number * 32 + 1, 32)
                  FROM new",
         postgres: "INSERT INTO activity (id, seq, action, user_id, user_name, resource_type, resource_id, resource_name,
-                                         changes, ip, created_at)
-                   SELECT * FROM json_to_recordset($1::json) AS
+                                         changes, ip, created_at, record_digest, hash)
+                   SELECT new.id, new.seq, new.action, new.user_id, new.user_name, new.resource_type, new.resource_id,
+                          new.resource_name, new.changes, new.ip, new.created_at,
+                          substr($2::bytea, (new.number::int - 1) * 32 + 1, 32),
+                          substr($3::bytea, (new.number::int - 1) * 32 + 1, 32)
+                   FROM ROWS FROM (json_to_recordset($1::json) AS
                        (id uuid, seq bigint, action text, user_id uuid, user_name text, resource_type text,
-                        resource_id text, resource_name text, changes text, ip text, created_at bigint)",
+                        resource_id text, resource_name text, changes text, ip text, created_at bigint))
+                       WITH ORDINALITY AS new
+                       (id, seq, action, user_id, user_name, resource_type, resource_id, resource_name, changes, ip,
+                        created_at, number)",
     );
-    sql!(tx, text, rows => execute)?;
+    sql!(tx, text, rows, entries, hashes => execute)?;
     Ok(())
 }
 

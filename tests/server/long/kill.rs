@@ -178,6 +178,11 @@ async fn no_change_is_lost_or_doubled_when_the_server_is_killed_twenty_times(kin
         activity == expected,
         "the activity rows are not those of the Record"
     );
+    let verified = server.verify_record();
+    assert!(
+        verified.contains(&format!("activity: {last} rows checked")),
+        "{verified}"
+    );
     let due = 2 * (created + deleted);
     let about_episodes = "FROM notifications WHERE type IN ('episode_created', 'episode_deleted')";
     eventually("every admin has every notification", CATCH_UP, || async {
