@@ -13,12 +13,13 @@
 //! peers/          Callboard among its peers, in one table
 //! plot.rs         lines over logarithmic axes, as SVG
 //! figures.rs      medians, percentiles, and the table
-//! side_effects.rs delivery.rs throughput.rs connections.rs startup.rs     one program each
+//! side_effects.rs delivery.rs throughput.rs connections.rs startup.rs activity.rs     one program each
 //! ```
 //!
 //! Whoever writes runs on one thread, so that it takes at most one core from the server; clients that listen while times
 //! are taken run on another. The peers' sections have the server on one core and the load on another.
 
+mod activity;
 mod audience;
 mod connections;
 mod delivery;
@@ -54,6 +55,7 @@ usage: cargo xtask bench NAME [NAME…] [OPTION…]
   throughput     writes a second, with 1 and with 50 writers
   connections    memory of an idle connection, at 5,000
   startup        time from the start of the process to readiness
+  activity       rows a second into the activity history, out of it and verified; until a row can be read
 
 Callboard among its peers, server on one core, load on another, in turns:
   fan-out        processor time of a delivery
@@ -81,12 +83,13 @@ PostgreSQL is measured when CALLBOARD_TEST_POSTGRES_URL names one; `cargo xtask 
 CALLBOARD_BENCH_PROGRAM names another program to measure than the `callboard` beside this one.";
 
 /// Callboard alone.
-const ALONE: [&str; 5] = [
+const ALONE: [&str; 6] = [
     "side-effects",
     "delivery",
     "throughput",
     "connections",
     "startup",
+    "activity",
 ];
 
 /// Callboard among its peers.
@@ -171,6 +174,7 @@ async fn run(alone: &[&str], peers: &[&str], options: &Options) -> Result<()> {
             "throughput" => throughput::run(&databases, options).await?,
             "connections" => connections::run(options).await?,
             "startup" => startup::run(&databases, options).await?,
+            "activity" => activity::run(&databases, options).await?,
             other => return Err(format!("{other}: no such program")),
         };
         tell(section.to_string());

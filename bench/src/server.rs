@@ -82,6 +82,15 @@ impl Data {
         }
     }
 
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where the server runs.
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
     /// The database's file.
     pub fn sqlite_file(&self) -> Result<String> {
         self.url

@@ -7,23 +7,25 @@ use std::process::Command;
 use crate::{Result, clients, postgres, root, step};
 
 /// What runs on PostgreSQL too.
-const ON_POSTGRES: [&str; 6] = [
+const ON_POSTGRES: [&str; 7] = [
     "all",
     "alone",
     "side-effects",
     "delivery",
     "throughput",
     "startup",
+    "activity",
 ];
 
 /// What needs none of the peers.
-const ALONE: [&str; 6] = [
+const ALONE: [&str; 7] = [
     "alone",
     "side-effects",
     "delivery",
     "throughput",
     "connections",
     "startup",
+    "activity",
 ];
 
 /// Builds the server and the programs in one go, so that what they share is built once, and hands the arguments on.
