@@ -237,7 +237,8 @@ fn ports(config: &Config, store: &Store, evidence: &Arc<Evidence>) -> system::Po
         record: store.clone(),
         activity: config.activity.enabled.then(|| store.clone() as _),
         notifications: config.notifications.enabled.then(|| store.clone() as _),
-        resumes: store,
+        resumes: store.clone(),
+        presence: store,
         housekeeping: Arc::new(retention),
     }
 }
@@ -276,6 +277,7 @@ fn live_parts(
         broadcaster: handles.broadcaster.clone(),
         hubs: handles.hubs.clone(),
         presence: handles.presence.clone(),
+        signs: handles.signs.clone(),
         sockets: handles.sockets.clone(),
         delivery: system.delivery(),
         clock: ledger.clock().clone(),

@@ -25,6 +25,7 @@ pub mod ports;
 pub mod presence_registry;
 pub mod room;
 pub mod runtime;
+pub mod scribe;
 pub mod session;
 pub mod socket_registry;
 pub mod subscriber;

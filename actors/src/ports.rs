@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::model::identity::Identity;
 use crate::model::notification::{Notice, Notification};
+use crate::model::presence::{Choice, Memo};
 use crate::model::record::{Entry, Seq, Span};
 use crate::model::room::Channel;
 
@@ -77,6 +78,15 @@ pub trait Resumes: Send + Sync {
 
     /// These sockets are still connected: keep their rows.
     fn touch(&self, sids: Vec<String>) -> Answer<'_, ()>;
+}
+
+/// Where what outlives the process is kept of presence.
+pub trait PresenceMemory: Send + Sync {
+    /// How users want to be seen, as far as they have said so.
+    fn choices(&self) -> Answer<'_, Vec<(Uuid, Choice)>>;
+
+    /// Writes when users were last seen, unless they were seen later, and what they have chosen since.
+    fn remember(&self, memos: Vec<Memo>) -> Answer<'_, ()>;
 }
 
 /// What grows old and is removed.

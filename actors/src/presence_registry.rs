@@ -1,34 +1,40 @@
 //! The `PresenceRegistry` knows who is online, with which sockets and status, and who views what.
 //!
 //! *Told by* the sockets as they come, go and look ([`Connected`], [`Disconnected`], [`View`],
-//! [`Unview`], [`SetStatus`]), and by REST.
-//! *Tells* the Broadcaster: `presence_changed`, `viewer_joined`, `viewer_left`.
+//! [`Unview`], [`Choose`]), by REST, and by [`Signs`] of life. *Asked by* the Notifier ([`Viewing`])
+//! and the Scribe ([`Unwritten`]).
+//! *Tells* the Broadcaster: `presence_changed`, `viewer_joined`, `viewer_left`; the Scribe, that a
+//! choice waits ([`Pressing`]).
 //! *Restart*: with all it knew, and with the events that it was about to tell. A socket whose end
 //! got lost is noticed by its closed line.
-//! *Never* decides by an event what a list does not say: both come from one change of [`Book`].
+//! *Never* decides by an event what a list does not say: both come from one change of [`Book`]. Never
+//! waits for the database: what is to outlive it is fetched by the Scribe.
 
 mod book;
+mod events;
+mod messages;
+mod sight;
+mod signs;
 
-pub use book::{Book, Change, Figures, GRACE, Now, Online, Viewer};
+pub use book::{Book, ByStatus, Change, Figures, GRACE, Now, Own, Part, Place, Row, Viewer};
+pub use messages::{
+    Choose, Connected, Disconnected, Employ, ListOnline, ListViewers, OwnPresence, Pressing, Sign,
+    Stats, Unview, Unwritten, View, Viewed, Viewing, Written,
+};
+pub use sight::{Sight, Viewers};
+pub use signs::Signs;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{
-    Actor, ActorContext, AsyncContext, Handler, Message, MessageResult, SpawnHandle, Supervised,
-};
-use serde::Serialize;
-use serde_json::value::to_raw_value;
+use actix::{Actor, ActorContext, AsyncContext, Handler, MessageResult, SpawnHandle, Supervised};
 use uuid::Uuid;
 
 use crate::broadcaster::Publish;
-use crate::model::envelope::Ephemeral;
-use crate::model::event::Kind;
-use crate::model::identity::UserRef;
-use crate::model::presence::{Presence, Status, Subject};
-use crate::model::room::{Channel, Namespace, Room};
-use crate::runtime::{Clock, Context, Restart, Spec, Teller};
-use crate::session::Outbox;
+use crate::model::presence::Memo;
+use crate::runtime::{Clock, Context, Rejected, Restart, Spec, Teller};
+
+/// When what the Broadcaster had no place for is told again.
+const AGAIN: Duration = Duration::from_millis(50);
 
 // State
 
@@ -39,71 +45,12 @@ pub struct PresenceRegistry {
     cleanup: Duration,
     /// Wakes it at the end of the next lease.
     alarm: Option<(Duration, SpawnHandle)>,
+    /// It will tell again what the Broadcaster had no place for.
+    telling: bool,
+    scribe: Teller<Pressing>,
+    /// The Scribe was told, and has not asked since.
+    pressed: bool,
 }
-
-// Messages
-
-/// A socket of the user is there.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Connected {
-    pub sid: Arc<str>,
-    pub user: UserRef,
-    pub outbox: Outbox,
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Disconnected {
-    pub sid: Arc<str>,
-    /// Which it had: a socket that came back under the same `sid` has another.
-    pub outbox: Outbox,
-}
-
-/// The user looks at something, through a socket or by REST. Gives who looks at it then.
-#[derive(Message)]
-#[rtype(result = "Vec<Viewer>")]
-pub struct View {
-    pub sid: Option<Arc<str>>,
-    pub user: UserRef,
-    pub subject: Subject,
-}
-
-/// The socket, or the user with everything it has, no longer looks.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Unview {
-    pub sid: Option<Arc<str>>,
-    pub user: Uuid,
-    pub subject: Subject,
-}
-
-#[derive(Message)]
-#[rtype(result = "Vec<Viewer>")]
-pub struct Viewers(pub Subject);
-
-/// Gives the presence as the user itself sees it.
-#[derive(Message)]
-#[rtype(result = "Option<Presence>")]
-pub struct SetStatus {
-    pub user: UserRef,
-    pub status: Status,
-    pub message: Option<String>,
-}
-
-/// `None`: not online.
-#[derive(Message)]
-#[rtype(result = "Option<Presence>")]
-pub struct PresenceOf(pub Uuid);
-
-/// Everybody who is seen online.
-#[derive(Message)]
-#[rtype(result = "Vec<Online>")]
-pub struct ListOnline;
-
-#[derive(Message)]
-#[rtype(result = "Figures")]
-pub struct Stats;
 
 // Life
 
@@ -114,20 +61,22 @@ impl PresenceRegistry {
         restart: Restart::Permanent,
     };
 
-    /// `timeout`: how long one stays who comes by REST alone; `cleanup`: how often sockets are
-    /// looked for whose end was not told.
+    /// `cleanup`: how often sockets are looked for whose end was not told.
     pub fn new(
+        book: Book,
         broadcaster: Teller<Publish>,
         clock: Clock,
-        timeout: Duration,
         cleanup: Duration,
     ) -> PresenceRegistry {
         PresenceRegistry {
-            book: Book::new(timeout),
+            book,
             broadcaster,
             clock,
             cleanup,
             alarm: None,
+            telling: false,
+            scribe: Teller::nobody(),
+            pressed: false,
         }
     }
 }
@@ -137,6 +86,7 @@ impl Actor for PresenceRegistry {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.alarm = None;
+        self.telling = false;
         ctx.every(self.cleanup, |registry, ctx| {
             if ctx.mailbox().is_none() {
                 return ctx.stop();
@@ -169,16 +119,27 @@ impl Handler<Disconnected> for PresenceRegistry {
     }
 }
 
-impl Handler<View> for PresenceRegistry {
-    type Result = Vec<Viewer>;
+impl Handler<Sign> for PresenceRegistry {
+    type Result = ();
 
-    fn handle(&mut self, message: View, ctx: &mut Context<Self>) -> Vec<Viewer> {
+    fn handle(&mut self, Sign { user }: Sign, ctx: &mut Context<Self>) {
+        self.change(ctx, |book, now| book.active(user, now));
+    }
+}
+
+impl Handler<View> for PresenceRegistry {
+    type Result = MessageResult<View>;
+
+    fn handle(&mut self, message: View, ctx: &mut Context<Self>) -> Self::Result {
         let View { sid, user, subject } = message;
         let viewed = subject.clone();
-        self.change(ctx, |book, now| {
-            book.view(sid.as_ref(), &user, subject, now);
+        let taken = self.change(ctx, |book, now| {
+            book.view(sid.as_ref(), &user, subject, now)
         });
-        self.book.viewers(&viewed)
+        MessageResult(Viewed {
+            viewers: self.book.viewers(&viewed),
+            refused: !taken,
+        })
     }
 }
 
@@ -193,46 +154,56 @@ impl Handler<Unview> for PresenceRegistry {
     }
 }
 
-impl Handler<Viewers> for PresenceRegistry {
-    type Result = Vec<Viewer>;
+impl Handler<Viewing> for PresenceRegistry {
+    type Result = Vec<Uuid>;
 
-    fn handle(&mut self, Viewers(subject): Viewers, ctx: &mut Context<Self>) -> Vec<Viewer> {
+    fn handle(&mut self, message: Viewing, ctx: &mut Context<Self>) -> Vec<Uuid> {
+        let Viewing { subject, users } = message;
         self.change(ctx, Book::expire);
-        self.book.viewers(&subject)
+        self.book.viewing(&subject, users)
     }
 }
 
-impl Handler<SetStatus> for PresenceRegistry {
-    type Result = Option<Presence>;
+impl Handler<ListViewers> for PresenceRegistry {
+    type Result = Vec<Row>;
 
-    fn handle(&mut self, message: SetStatus, ctx: &mut Context<Self>) -> Option<Presence> {
-        let SetStatus {
-            user,
-            status,
-            message,
-        } = message;
-        self.change(ctx, |book, now| {
-            book.set_status(&user, status, message, now);
+    fn handle(&mut self, message: ListViewers, ctx: &mut Context<Self>) -> Vec<Row> {
+        let ListViewers { subject, part } = message;
+        self.change(ctx, |book, now| book.viewer_rows(&subject, part, now))
+    }
+}
+
+impl Handler<Choose> for PresenceRegistry {
+    type Result = MessageResult<Choose>;
+
+    fn handle(&mut self, message: Choose, ctx: &mut Context<Self>) -> Self::Result {
+        let Choose { sid, user, choice } = message;
+        let own = self.change(ctx, |book, now| {
+            book.choose(sid.as_ref(), &user, choice, now);
+            book.own(&user, now)
         });
-        self.book.presence(user.id)
+        if !self.pressed {
+            self.pressed = self.scribe.tell(Pressing).is_ok();
+        }
+        MessageResult(own)
     }
 }
 
-impl Handler<PresenceOf> for PresenceRegistry {
-    type Result = Option<Presence>;
+impl Handler<OwnPresence> for PresenceRegistry {
+    type Result = MessageResult<OwnPresence>;
 
-    fn handle(&mut self, PresenceOf(user): PresenceOf, ctx: &mut Context<Self>) -> Self::Result {
-        self.change(ctx, Book::expire);
-        self.book.presence(user)
+    fn handle(&mut self, OwnPresence(user): OwnPresence, ctx: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.change(ctx, |book, now| book.own(&user, now)))
     }
 }
 
 impl Handler<ListOnline> for PresenceRegistry {
-    type Result = Vec<Online>;
+    type Result = Vec<Row>;
 
-    fn handle(&mut self, _: ListOnline, ctx: &mut Context<Self>) -> Vec<Online> {
+    fn handle(&mut self, message: ListOnline, ctx: &mut Context<Self>) -> Vec<Row> {
+        let ListOnline { status, part } = message;
         self.change(ctx, Book::expire);
-        self.book.online()
+        self.book.online(status, part)
     }
 }
 
@@ -245,23 +216,74 @@ impl Handler<Stats> for PresenceRegistry {
     }
 }
 
+impl Handler<Unwritten> for PresenceRegistry {
+    type Result = Vec<Memo>;
+
+    fn handle(&mut self, Unwritten { most }: Unwritten, _: &mut Context<Self>) -> Vec<Memo> {
+        self.pressed = false;
+        self.book.unwritten(most)
+    }
+}
+
+impl Handler<Written> for PresenceRegistry {
+    type Result = ();
+
+    fn handle(&mut self, Written(memos): Written, _: &mut Context<Self>) {
+        self.book.written(&memos);
+    }
+}
+
+impl Handler<Employ> for PresenceRegistry {
+    type Result = ();
+
+    fn handle(&mut self, Employ(scribe): Employ, _: &mut Context<Self>) {
+        self.scribe = scribe;
+        // Something may have waited for one already.
+        self.pressed = self.scribe.tell(Pressing).is_ok();
+    }
+}
+
 // Work
 
 impl PresenceRegistry {
     /// Changes the book, tells of what that changed for others, and sets the alarm anew.
-    fn change(&mut self, ctx: &mut Context<Self>, change: impl FnOnce(&mut Book, Now)) {
+    fn change<T>(
+        &mut self,
+        ctx: &mut Context<Self>,
+        change: impl FnOnce(&mut Book, Now) -> T,
+    ) -> T {
         let now = Now {
             clock: self.clock.monotonic(),
             wall: self.clock.now(),
         };
         self.book.expire(now);
-        change(&mut self.book, now);
+        let result = change(&mut self.book, now);
+        if !self.telling {
+            self.tell(now, ctx);
+        }
+        self.watch(now, ctx);
+        result
+    }
+
+    /// Tells of every change, in order; later, what there is no place for now.
+    fn tell(&mut self, now: Now, ctx: &mut Context<Self>) {
         while let Some(change) = self.book.next_change() {
-            if let Some(event) = event(&change, now) {
-                // A rejected event is counted by the mailbox; the lists are right all the same.
-                let _ = self.broadcaster.tell(Publish(event));
+            let Some(event) = events::event(&change, now) else {
+                continue;
+            };
+            if self.broadcaster.tell(Publish(event)) == Err(Rejected::Full) {
+                self.book.untold(change);
+                self.telling = true;
+                ctx.after(AGAIN, |registry, ctx| {
+                    registry.telling = false;
+                    registry.change(ctx, Book::expire);
+                });
+                return;
             }
         }
+    }
+
+    fn watch(&mut self, now: Now, ctx: &mut Context<Self>) {
         let due = self.book.next_end();
         if due == self.alarm.map(|(end, _)| end) {
             return;
@@ -277,58 +299,6 @@ impl PresenceRegistry {
             self.alarm = Some((end, alarm));
         }
     }
-}
-
-#[derive(Serialize)]
-struct Seen<'a> {
-    #[serde(flatten)]
-    subject: &'a Subject,
-    viewer: &'a Viewer,
-}
-
-/// The event that tells of a change, if there is a room where it is heard.
-fn event(change: &Change, now: Now) -> Option<Ephemeral> {
-    let (kind, user, data, audience, except) = match change {
-        Change::Presence(presence) => (
-            Kind::PresenceChanged,
-            (presence.id, &presence.name),
-            to_raw_value(presence),
-            vec![Channel::all(Namespace::Feed), Channel::all(Namespace::Root)],
-            None,
-        ),
-        Change::Joined(subject, viewer, except) | Change::Left(subject, viewer, except) => {
-            let kind = match change {
-                Change::Joined(..) => Kind::ViewerJoined,
-                _ => Kind::ViewerLeft,
-            };
-            if subject.kind != "episode" {
-                return None;
-            }
-            let room = Room::Episode(Uuid::try_parse(&subject.id).ok()?);
-            (
-                kind,
-                (viewer.id, &viewer.name),
-                to_raw_value(&Seen { subject, viewer }),
-                vec![Channel::room(Namespace::Episodes, room)],
-                except.clone(),
-            )
-        }
-    };
-    let data = data
-        .inspect_err(|error| tracing::error!(%error, "presence not told"))
-        .ok()?;
-    Some(Ephemeral {
-        id: Uuid::now_v7(),
-        event: kind.name().into(),
-        at: now.wall,
-        user: Some(UserRef {
-            id: user.0,
-            name: user.1.clone(),
-        }),
-        data,
-        audience,
-        except,
-    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! All actors of one server: started in order, held, and stopped in reverse.
 //!
 //! Two threads: *delivery* (Broadcaster, rooms, registries, Watchman), where nothing waits for the world, and
-//! *housekeeping* (ActivityLogger, Notifier, Janitor). Nothing here is global: several systems live
+//! *housekeeping* (ActivityLogger, Notifier, Scribe, Janitor). Nothing here is global: several systems live
 //! in one process.
 
 use std::sync::Arc;
@@ -22,9 +22,12 @@ use crate::model::envelope::Ephemeral;
 use crate::model::event::Kind;
 use crate::model::room::{Channel, Namespace};
 use crate::notifier::Notifier;
-use crate::ports::{ActivitySink, Housekeeping, NotificationSink, Record, Resumes, Unavailable};
-use crate::presence_registry::PresenceRegistry;
+use crate::ports::{
+    ActivitySink, Housekeeping, NotificationSink, PresenceMemory, Record, Resumes, Unavailable,
+};
+use crate::presence_registry::{Book, PresenceRegistry, Sight, Signs};
 use crate::runtime::{Clock, Ledger, Mailbox, supervise};
+use crate::scribe::{self, Scribe};
 use crate::socket_registry::SocketRegistry;
 use crate::watchman::Watchman;
 
@@ -37,6 +40,7 @@ pub struct Ports {
     /// `None`: notifications are switched off.
     pub notifications: Option<Arc<dyn NotificationSink>>,
     pub resumes: Arc<dyn Resumes>,
+    pub presence: Arc<dyn PresenceMemory>,
     pub housekeeping: Arc<dyn Housekeeping>,
 }
 
@@ -64,6 +68,10 @@ pub struct Handles {
     pub hubs: Hubs,
     pub sockets: Mailbox<SocketRegistry>,
     pub presence: Option<Mailbox<PresenceRegistry>>,
+    /// Who views what, to be read.
+    pub sight: Sight,
+    /// Where it is noted that a user is active.
+    pub signs: Signs,
     pub activity_logger: Option<Mailbox<ActivityLogger>>,
     pub notifier: Option<Mailbox<Notifier>>,
     /// Tells the Broadcaster of what was committed.
@@ -79,6 +87,7 @@ pub struct System {
     clock: Clock,
     janitor: Mailbox<Janitor>,
     watchman: Mailbox<Watchman>,
+    scribe: Option<Mailbox<Scribe>>,
     delivery: Arbiter,
     housekeeping: Arbiter,
 }
@@ -112,12 +121,28 @@ impl System {
         // The mailbox is empty yet.
         let _ = broadcaster.tell(heed);
 
+        let choices = match settings.presence {
+            Some(_) => ports.presence.choices().await?,
+            None => Vec::new(),
+        };
+        let sight = Sight::default();
         let presence = settings.presence.map(|settings| {
             let (publish, clock) = (publish.clone(), clock.clone());
+            let book = Book::new(settings.timeout, sight.clone(), choices);
             supervise(PresenceRegistry::SPEC, ledger, &near, move |_| {
-                PresenceRegistry::new(publish, clock, settings.timeout, settings.cleanup)
+                PresenceRegistry::new(book, publish, clock, settings.cleanup)
             })
         });
+        let scribe = presence.clone().map(|presence| {
+            let memory = ports.presence;
+            supervise(Scribe::SPEC, ledger, &far, move |_| {
+                Scribe::new(presence, memory)
+            })
+        });
+        let signs = match (&presence, &settings.presence) {
+            (Some(registry), Some(settings)) => Signs::new(registry, &clock, settings.timeout),
+            _ => Signs::none(),
+        };
         let activity_logger = ports.activity.map(|sink| {
             let record = ports.record.clone();
             supervise(ActivityLogger::SPEC, ledger, &far, move |_| {
@@ -163,6 +188,8 @@ impl System {
                 hubs: Hubs::new(ledger),
                 sockets,
                 presence,
+                sight,
+                signs,
                 activity_logger,
                 notifier,
                 delivery: cried,
@@ -172,6 +199,7 @@ impl System {
             clock,
             janitor,
             watchman,
+            scribe,
             delivery,
             housekeeping,
         })
@@ -216,8 +244,15 @@ impl System {
                     None => true,
                 }
             };
-            let (notified, logged) = futures_util::future::join(notified, logged).await;
-            notified && logged
+            let noted = async {
+                match &self.scribe {
+                    Some(scribe) => scribe.ask(scribe::Flush).await == Ok(true),
+                    None => true,
+                }
+            };
+            let (notified, logged, noted) =
+                futures_util::future::join3(notified, logged, noted).await;
+            notified && logged && noted
         };
         let flushed = self.clock.within(deadline, flush).await == Some(true);
         if !flushed {

@@ -7,7 +7,9 @@ mod sinks;
 
 pub use client::{Client, FakeBearer, FakeConnection};
 pub use record::{Fault, Faults, MemoryRecord, delivery, entry, entry_for};
-pub use sinks::{MemoryActivity, MemoryHousekeeping, MemoryNotifications, MemoryResumes};
+pub use sinks::{
+    MemoryActivity, MemoryHousekeeping, MemoryNotifications, MemoryPresence, MemoryResumes,
+};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use callboard_actors::model::episode::{Episode, Fields as Episodic, Status};
 use callboard_actors::model::policy::Action;
-use callboard_actors::presence_registry::Viewer;
+use callboard_actors::model::presence::Subject;
+use callboard_actors::presence_registry::Viewers;
 
 use super::call::{Answer, Call, list as page};
 use super::fields::{Body, Fields, Given};
@@ -78,17 +79,15 @@ async fn create(call: Call, body: Body) -> Result<HttpResponse, ApiError> {
 struct Viewed {
     #[serde(flatten)]
     episode: Episode,
-    viewers: Vec<Viewer>,
+    viewers: Viewers,
 }
 
 async fn show(call: Call) -> Result<HttpResponse, ApiError> {
     call.may(Action::ReadEpisodes)?;
     let episode = found(&call).await?;
     call.no_query()?;
-    let viewers = call
-        .state
-        .view(&call.who, WHAT, &episode.id.to_string())
-        .await;
+    let subject = Subject::episode(episode.id);
+    let viewers = call.state.view(&call.who, subject).await;
     let version = episode.version;
     Answer::ok(Viewed { episode, viewers })
         .version(version)

@@ -21,6 +21,9 @@ pub async fn require_token(
         match identity(&req).await {
             Ok(identity) => {
                 tracing::Span::current().record("user", tracing::field::display(identity.user.id));
+                if let Ok(state) = State::of(req.request()) {
+                    state.actors.signs.of(identity.user.id);
+                }
                 req.extensions_mut().insert(identity);
             }
             Err(error) => return Ok(req.into_response(error.error_response())),

@@ -29,7 +29,7 @@ use callboard_actors::announce::announce;
 use callboard_actors::model::identity::Identity;
 use callboard_actors::model::presence::Subject;
 use callboard_actors::model::record::Entry;
-use callboard_actors::presence_registry::{View, Viewer};
+use callboard_actors::presence_registry::{View, Viewers};
 use callboard_actors::runtime::{Clock, Ledger};
 use callboard_actors::session::Engine;
 use callboard_actors::system::Handles;
@@ -60,6 +60,7 @@ mod looks;
 mod metrics;
 mod notifications;
 pub mod openapi;
+mod presence;
 mod query;
 mod socket;
 mod users;
@@ -119,6 +120,7 @@ pub fn routes(app: &mut web::ServiceConfig) {
                 .configure(users::routes)
                 .configure(activity::routes)
                 .configure(notifications::routes)
+                .configure(presence::routes)
                 .configure(socket::routes)
                 .configure(actors::routes)
                 .default_service(web::to(nowhere)),
@@ -197,19 +199,24 @@ impl State {
 
     /// Somebody looks at something; gives who else does. A registry that is down or switched off
     /// costs the answer its viewers and nothing else.
-    pub async fn view(&self, who: &Identity, kind: &str, id: &str) -> Vec<Viewer> {
+    pub async fn view(&self, who: &Identity, subject: Subject) -> Viewers {
         let Some(presence) = &self.actors.presence else {
-            return Vec::new();
+            return Viewers::default();
         };
+        let (now, timeout) = (self.clock.monotonic(), self.config.presence.timeout);
+        let sight = &self.actors.sight;
+        if let Some(viewers) = sight.look(who.user.id, &subject, now, timeout) {
+            return viewers;
+        }
         let view = View {
             sid: None,
             user: who.user.clone(),
-            subject: Subject {
-                kind: kind.to_owned(),
-                id: id.to_owned(),
-            },
+            subject,
         };
-        presence.ask_within(VIEWERS, view).await.unwrap_or_default()
+        match presence.ask_within(VIEWERS, view).await {
+            Ok(viewed) => viewed.viewers,
+            Err(_) => Viewers::default(),
+        }
     }
 }
 

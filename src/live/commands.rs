@@ -6,11 +6,11 @@ use callboard_actors::broadcaster::{Leave, Publish};
 use callboard_actors::model::envelope::Ephemeral;
 use callboard_actors::model::event::Kind;
 use callboard_actors::model::policy;
-use callboard_actors::model::presence::{Status, Subject};
+use callboard_actors::model::presence::{Choice, LONGEST_MESSAGE, Status, Subject};
 use callboard_actors::model::record::Seq;
 use callboard_actors::model::room::{Channel, Namespace, Room};
 use callboard_actors::ports::{Resumable, Unavailable};
-use callboard_actors::presence_registry::{SetStatus, Unview, View, Viewer};
+use callboard_actors::presence_registry::{Choose, Unview, View, Viewed};
 use callboard_actors::runtime::AskError;
 use callboard_actors::session::{Protocol, Refused, Socket};
 use callboard_actors::socket_registry::{Left, Renewed};
@@ -117,12 +117,13 @@ impl Live {
         name: &str,
         body: Option<&RawValue>,
     ) -> Value {
+        self.parts.signs.of(state.identity().user.id);
         let done = match name {
             "join" => self.join(socket, state, body).await,
             "leave" => self.leave(socket, state, body).await,
             "view" => self.view(socket, state, body).await,
             "unview" => self.unview(socket, state, body).await,
-            "status" => self.status(state, body).await,
+            "status" => self.status(socket, state, body).await,
             "typing" => self.typing(socket, state, body),
             "refresh" => self.refresh(socket, state, body).await,
             other => Err(Fault::new(
@@ -203,7 +204,7 @@ impl Live {
                 }
             }
         }
-        let (subscriber, subject) = (subscriber.clone(), id.map(episode));
+        let (subscriber, subject) = (subscriber.clone(), id.map(Subject::episode));
         let entered = self.enter(socket, state, subscriber, channel.clone(), subject);
         match entered.await {
             Ok(Entered { seq, viewers }) => Ok((seq, listed(viewers))),
@@ -224,7 +225,7 @@ impl Live {
             channel: channel.clone(),
         }));
         match &channel.room {
-            Some(Room::Episode(id)) => self.look_away(socket, state, episode(*id)).await,
+            Some(Room::Episode(id)) => self.look_away(socket, state, Subject::episode(*id)).await,
             _ => Ok(()),
         }
     }
@@ -257,25 +258,18 @@ impl Live {
     async fn view(&self, socket: &Socket, state: &State, body: Option<&RawValue>) -> Done {
         let subject = subject(body)?;
         // Of the others nothing is told to anybody, so a view of one that is not there costs its place alone.
-        if subject.kind == "episode"
-            && let Ok(id) = subject.id.parse()
-        {
+        if let Some(id) = subject.as_episode() {
             let channel = Channel::room(Namespace::Episodes, Room::Episode(id));
             self.must_exist(&channel).await?;
         }
-        let viewers = self.look(socket, state, subject).await?;
-        // Who looks is among those who look, unless there was no place left.
-        let own = json!(state.identity().user.id);
-        if self.parts.presence.is_some()
-            && !viewers
-                .as_array()
-                .is_some_and(|all| all.iter().any(|viewer| viewer["id"] == own))
-        {
+        let viewed = self.look(socket, state, subject).await?;
+        if viewed.as_ref().is_some_and(|viewed| viewed.refused) {
             return Err(Fault::new(
                 "too_many_views",
-                "a socket views only so many things at once",
+                "a socket, and a user, views only so many things at once",
             ));
         }
+        let viewers = listed(viewed.map(Ok))?;
         Ok(json!({ "viewers": viewers }))
     }
 
@@ -284,27 +278,31 @@ impl Live {
         Ok(json!({}))
     }
 
-    async fn status(&self, state: &State, body: Option<&RawValue>) -> Done {
+    async fn status(&self, socket: &Socket, state: &State, body: Option<&RawValue>) -> Done {
         let says: Says = read(body)?;
         let status: Status = says.status.parse().map_err(|it: String| invalid(it))?;
         let message = says.status_message.map(|text| text.trim().to_owned());
         if message
             .as_ref()
-            .is_some_and(|text| text.chars().count() > 200)
+            .is_some_and(|text| text.chars().count() > LONGEST_MESSAGE || text.contains('\0'))
         {
-            return Err(invalid("status_message: 200 characters at most"));
+            return Err(invalid(format!(
+                "status_message: {LONGEST_MESSAGE} characters at most, and no U+0000"
+            )));
         }
+        let message = message.filter(|text| !text.is_empty());
         let Some(presence) = &self.parts.presence else {
             return Err(Fault::new("disabled", "presence is switched off"));
         };
-        presence
-            .ask(SetStatus {
-                user: state.identity().user.clone(),
+        let choose = Choose {
+            sid: Some(socket.sid.clone()),
+            user: state.identity().user.clone(),
+            choice: Choice {
                 status,
-                message: message.clone().filter(|text| !text.is_empty()),
-            })
-            .await
-            .map_err(|_| Fault::busy())?;
+                message: message.clone(),
+            },
+        };
+        presence.ask(choose).await.map_err(|_| Fault::busy())?;
         Ok(json!({ "status": status, "status_message": message }))
     }
 
@@ -383,25 +381,30 @@ impl Live {
     pub(super) async fn look_around(&self, socket: &Socket, state: &State) {
         for channel in state.rooms() {
             if let Some(Room::Episode(id)) = channel.room
-                && let Err(fault) = self.look(socket, state, episode(id)).await
+                && let Err(fault) = self.look(socket, state, Subject::episode(id)).await
             {
                 tracing::warn!(%id, error = fault.message, "a viewer could not be noted");
             }
         }
     }
 
-    async fn look(&self, socket: &Socket, state: &State, subject: Subject) -> Done {
+    /// `None`: presence is switched off.
+    async fn look(
+        &self,
+        socket: &Socket,
+        state: &State,
+        subject: Subject,
+    ) -> Result<Option<Viewed>, Fault> {
         let Some(presence) = &self.parts.presence else {
-            return Ok(json!([]));
+            return Ok(None);
         };
-        let viewers = presence
-            .ask(View {
-                sid: Some(socket.sid.clone()),
-                user: state.identity().user.clone(),
-                subject,
-            })
-            .await;
-        listed(Some(viewers))
+        let view = View {
+            sid: Some(socket.sid.clone()),
+            user: state.identity().user.clone(),
+            subject,
+        };
+        let viewed = presence.ask(view).await;
+        viewed.map(Some).map_err(|_| Fault::busy())
     }
 
     async fn look_away(
@@ -440,9 +443,10 @@ fn resumable(socket: &Socket, state: &State) -> Resumable {
 }
 
 /// Nobody, where presence is switched off.
-fn listed(viewers: Option<Result<Vec<Viewer>, AskError>>) -> Done {
-    let viewers = viewers.transpose().map_err(|_| Fault::busy())?;
-    serde_json::to_value(viewers.unwrap_or_default()).map_err(|_| Fault::busy())
+fn listed(viewed: Option<Result<Viewed, AskError>>) -> Done {
+    let viewed = viewed.transpose().map_err(|_| Fault::busy())?;
+    let viewers = viewed.map(|viewed| viewed.viewers).unwrap_or_default();
+    serde_json::to_value(viewers).map_err(|_| Fault::busy())
 }
 
 fn read<T: DeserializeOwned>(body: Option<&RawValue>) -> Result<T, Fault> {
@@ -460,23 +464,13 @@ fn wanted(state: &State, room: &str) -> Result<Channel, Fault> {
 
 fn subject(body: Option<&RawValue>) -> Result<Subject, Fault> {
     let looking: Looking = read(body)?;
-    let kinds = ["episode", "job", "file", "composition"];
-    if !kinds.contains(&looking.resource_type.as_str()) {
-        return Err(invalid(
-            "resource_type: one of episode, job, file, composition",
-        ));
+    if !Subject::KINDS.contains(&looking.resource_type.as_str()) {
+        return Err(invalid(format!(
+            "resource_type: one of {}",
+            Subject::KINDS.join(", ")
+        )));
     }
     let id =
         uuid::Uuid::try_parse(&looking.resource_id).map_err(|_| invalid("resource_id: a UUID"))?;
-    Ok(Subject {
-        kind: looking.resource_type,
-        id: id.to_string(),
-    })
-}
-
-fn episode(id: uuid::Uuid) -> Subject {
-    Subject {
-        kind: "episode".into(),
-        id: id.to_string(),
-    }
+    Ok(Subject::new(&looking.resource_type, id))
 }

@@ -7,13 +7,14 @@
 //! and a beginning and an end for each.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use callboard_actors::broadcaster::{Depart, Enter};
 use callboard_actors::model::presence::Subject;
 use callboard_actors::model::record::Seq;
 use callboard_actors::model::room::Channel;
-use callboard_actors::presence_registry::{self, View, Viewer};
-use callboard_actors::runtime::AskError;
+use callboard_actors::presence_registry::{self, PresenceRegistry, View, Viewed};
+use callboard_actors::runtime::{AskError, Clock, Mailbox, Rejected};
 use callboard_actors::session::{Connection, Reason, Socket};
 use callboard_actors::socket_registry::{self, Joined};
 use callboard_actors::subscriber::Subscriber;
@@ -27,7 +28,7 @@ pub(super) struct Entered {
     /// From here on it hears the room.
     pub seq: Seq,
     /// Who looks at what it entered for, if that was asked.
-    pub viewers: Option<Result<Vec<Viewer>, AskError>>,
+    pub viewers: Option<Result<Viewed, AskError>>,
 }
 
 impl Live {
@@ -48,10 +49,11 @@ impl Live {
             bearer: state.clone(),
             rooms: state.rooms(),
         };
-        let connected = presence_registry::Connected {
-            sid: socket.sid.clone(),
+        let (sid, outbox) = (socket.sid.clone(), subscriber.outbox().clone());
+        let connected = move || presence_registry::Connected {
+            sid: sid.clone(),
             user: identity.user.clone(),
-            outbox: subscriber.outbox().clone(),
+            outbox: outbox.clone(),
         };
         let enter = state.since.is_none().then(|| Enter {
             subscriber: subscriber.clone(),
@@ -59,9 +61,10 @@ impl Live {
         });
         self.errand(move |parts| {
             let attached = parts.sockets.ask(attached);
-            if let Some(presence) = &parts.presence {
-                // One that is rejected is counted and logged by the mailbox.
-                let _ = presence.tell(connected);
+            if let Some(presence) = &parts.presence
+                && presence.tell(connected()) == Err(Rejected::Full)
+            {
+                actix_rt::spawn(tell_later(presence.clone(), parts.clock.clone(), connected));
             }
             let entered = enter.map(|enter| parts.broadcaster.ask(enter));
             async move {
@@ -168,3 +171,22 @@ impl Live {
         self.parts.delivery.spawn(async move { run(&live.parts) });
     }
 }
+
+/// When the registry of presence had no place for a herd: nobody who is connected may be missing from it. There are no
+/// more of these than there are sockets.
+async fn tell_later(
+    presence: Mailbox<PresenceRegistry>,
+    clock: Clock,
+    connected: impl Fn() -> presence_registry::Connected,
+) {
+    loop {
+        clock.sleep(LATER).await;
+        let connected = connected();
+        let gone = connected.outbox.closed().is_some();
+        if gone || presence.tell(connected) != Err(Rejected::Full) {
+            return;
+        }
+    }
+}
+
+const LATER: Duration = Duration::from_millis(100);

@@ -29,7 +29,7 @@ use callboard_actors::model::identity::Identity;
 use callboard_actors::ports::{
     Answer, Authenticator, Denied, Record, Resumable, Resumes, Unavailable,
 };
-use callboard_actors::presence_registry::PresenceRegistry;
+use callboard_actors::presence_registry::{PresenceRegistry, Signs};
 use callboard_actors::runtime::{Clock, Mailbox, Rejected};
 use callboard_actors::session::{
     Admission, Application, Arguments, Connect, Connection, Protocol, Reason, Refused, Socket,
@@ -66,6 +66,8 @@ pub struct Parts {
     pub hubs: Hubs,
     /// `None` when presence is switched off.
     pub presence: Option<Mailbox<PresenceRegistry>>,
+    /// Where it is noted that a user is active.
+    pub signs: Signs,
     pub sockets: Mailbox<SocketRegistry>,
     /// The thread of these three.
     pub delivery: ArbiterHandle,

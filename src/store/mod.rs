@@ -60,6 +60,7 @@ pub mod notifications;
 mod open;
 pub mod page;
 mod pooled;
+pub mod presence;
 pub mod record;
 pub mod refresh_tokens;
 pub mod resumes;

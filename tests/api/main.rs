@@ -15,6 +15,7 @@ mod inbox;
 mod keys;
 mod metrics;
 mod outsiders;
+mod presence;
 mod robustness;
 mod sockets;
 mod users;

@@ -20,6 +20,7 @@ mod live;
 mod long;
 mod permissions;
 mod plain_clients;
+mod presence;
 mod recovery;
 mod sessions;
 mod stock_clients;

@@ -10,6 +10,7 @@ mod episodes;
 mod inbox;
 mod ledger;
 mod notifications;
+mod presence;
 mod record;
 mod requests;
 mod secrets;

@@ -11,15 +11,21 @@ pub enum Action {
     ManageUsers,
     ManageSockets,
     SeeActors,
+    /// Who is online, who views what; and say so of oneself.
+    SeePresence,
+    SeePresenceFigures,
 }
 
 impl Action {
     /// The least role that may do it.
     pub fn least_role(self) -> Role {
         match self {
-            Action::ReadEpisodes => Role::Viewer,
+            Action::ReadEpisodes | Action::SeePresence => Role::Viewer,
             Action::WriteEpisodes => Role::Editor,
-            Action::ManageUsers | Action::ManageSockets | Action::SeeActors => Role::Admin,
+            Action::ManageUsers
+            | Action::ManageSockets
+            | Action::SeeActors
+            | Action::SeePresenceFigures => Role::Admin,
         }
     }
 }

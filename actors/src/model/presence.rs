@@ -67,6 +67,52 @@ pub struct Presence {
     pub last_activity: DateTime<Utc>,
 }
 
+impl Presence {
+    /// Whether others see no difference, the time of the last activity apart.
+    pub fn looks_like(&self, other: &Presence) -> bool {
+        self.status == other.status
+            && self.status_message == other.status_message
+            && self.name == other.name
+    }
+
+    /// The same user when it has left, or wants to be seen so.
+    pub fn gone(self) -> Presence {
+        Presence {
+            status: Status::Offline,
+            status_message: None,
+            ..self
+        }
+    }
+}
+
+/// How a user wants to be seen. It holds until the user chooses anew: over reloads, departures and restarts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub status: Status,
+    pub message: Option<String>,
+}
+
+/// Characters of a status message.
+pub const LONGEST_MESSAGE: usize = 200;
+
+impl Default for Choice {
+    fn default() -> Self {
+        Choice {
+            status: Status::Online,
+            message: None,
+        }
+    }
+}
+
+/// What is written down of a user.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Memo {
+    pub user: Uuid,
+    pub last_seen: DateTime<Utc>,
+    /// If it has chosen since it was last written down.
+    pub choice: Option<Choice>,
+}
+
 /// What somebody looks at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Subject {
@@ -74,4 +120,27 @@ pub struct Subject {
     pub kind: String,
     #[serde(rename = "resource_id")]
     pub id: String,
+}
+
+impl Subject {
+    /// What can be looked at.
+    pub const KINDS: [&str; 4] = ["episode", "job", "file", "composition"];
+
+    pub fn new(kind: &str, id: Uuid) -> Subject {
+        Subject {
+            kind: kind.to_owned(),
+            id: id.to_string(),
+        }
+    }
+
+    pub fn episode(id: Uuid) -> Subject {
+        Subject::new(Subject::KINDS[0], id)
+    }
+
+    /// The episode, if it is one.
+    pub fn as_episode(&self) -> Option<Uuid> {
+        (self.kind == Subject::KINDS[0])
+            .then(|| Uuid::try_parse(&self.id).ok())
+            .flatten()
+    }
 }

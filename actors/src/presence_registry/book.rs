@@ -1,29 +1,50 @@
 //! Who is online and who looks at what, as plain state: each change of it gives the event that
 //! tells of it, so that lists and events cannot disagree.
 //!
+//! ```text
+//! hold.rs    what keeps somebody there
+//! views.rs   who looks at what
+//! memory.rs  what outlives somebody's presence
+//! lists.rs   what is, as lists and figures
+//! rows.rs    what the book gives
+//! ```
+//!
 //! A person is online, and views something, through a *hold*: sockets, or a lease that ends by
 //! itself. The last socket leaves a lease of a few seconds behind (a reload is no departure); who
 //! comes by REST alone has a lease of some minutes. A socket takes the place of a lease.
+//!
+//! Who wants to be seen `offline` is in no list and no event, as if it were not there.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+mod hold;
+mod lists;
+mod memory;
+mod rows;
+mod views;
+
+pub use rows::{ByStatus, Change, Figures, Own, Part, Place, Row, Viewer};
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use uuid::Uuid;
 
+use super::sight::Sight;
 use crate::model::identity::UserRef;
-use crate::model::presence::{Presence, Status, Subject};
+use crate::model::presence::{Choice, Memo, Presence, Status, Subject};
 use crate::runtime::Trim;
 use crate::session::Outbox;
+use hold::{End, Ends, Hold};
+use memory::Memory;
+use views::Views;
 
 /// How long somebody stays when its last socket has gone.
 pub const GRACE: Duration = Duration::from_secs(3);
 /// Subjects that one socket views: as many as it may join rooms, each of which makes it a viewer.
 const SUBJECTS_OF_SOCKET: usize = 500;
-/// Pairs of a user and a subject, over all.
-const VIEWS: usize = 200_000;
+/// Changes that nobody was told of yet: more than one turn makes, unless the Broadcaster stands still.
+const CHANGES: usize = 100_000;
 
 /// The time of a change.
 #[derive(Clone, Copy, Debug)]
@@ -32,64 +53,25 @@ pub struct Now {
     pub wall: DateTime<Utc>,
 }
 
-/// Somebody who looks at something.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Viewer {
-    pub id: Uuid,
-    pub name: String,
-    pub viewing_since: DateTime<Utc>,
-}
-
-/// A row of those who are online.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Online {
-    #[serde(flatten)]
-    pub presence: Presence,
-    pub socket_count: usize,
-}
-
-/// What has changed for others. A viewer's change says which socket caused it, if one did.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    Presence(Presence),
-    Joined(Subject, Viewer, Option<Arc<str>>),
-    Left(Subject, Viewer, Option<Arc<str>>),
-}
-
-/// Figures for the admins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Figures {
-    pub online_users: usize,
-    pub sockets: usize,
-    pub viewed_resources: usize,
-    pub viewers: usize,
-    /// Views refused because there were too many.
-    pub refused: u64,
-}
-
 pub struct Book {
     /// The lease of who comes by REST alone.
     timeout: Duration,
     people: HashMap<Uuid, Person>,
-    views: HashMap<Arc<Subject>, HashMap<Uuid, View>>,
-    view_count: usize,
+    /// Those of them who are seen.
+    listed: BTreeSet<Place>,
+    views: Views,
     sockets: HashMap<Arc<str>, Socket>,
     ends: Ends,
+    memory: Memory,
     changes: VecDeque<Change>,
-    refused: u64,
+    dropped: u64,
 }
 
 struct Person {
     user: UserRef,
     hold: Hold,
-    status: Status,
-    message: Option<String>,
+    since: DateTime<Utc>,
     last_activity: DateTime<Utc>,
-}
-
-struct View {
-    viewer: Viewer,
-    hold: Hold,
 }
 
 struct Socket {
@@ -102,37 +84,23 @@ struct Socket {
     suspect: bool,
 }
 
-/// What keeps somebody there.
-#[derive(Default)]
-struct Hold {
-    sockets: HashSet<Arc<str>>,
-    lease: Option<(Duration, u64)>,
-}
-
-/// The leases by their end.
-#[derive(Default)]
-struct Ends {
-    by_time: BTreeMap<(Duration, u64), End>,
-    next: u64,
-}
-
-#[derive(Clone)]
-enum End {
-    Person(Uuid),
-    View(Arc<Subject>, Uuid),
-}
-
 impl Book {
-    pub fn new(timeout: Duration) -> Book {
+    /// `choices`: how users wanted to be seen when this program last ran.
+    pub fn new(
+        timeout: Duration,
+        sight: Sight,
+        choices: impl IntoIterator<Item = (Uuid, Choice)>,
+    ) -> Book {
         Book {
             timeout,
             people: HashMap::new(),
-            views: HashMap::new(),
-            view_count: 0,
+            listed: BTreeSet::new(),
+            views: Views::new(sight),
             sockets: HashMap::new(),
             ends: Ends::default(),
+            memory: Memory::new(choices),
             changes: VecDeque::new(),
-            refused: 0,
+            dropped: 0,
         }
     }
 
@@ -141,23 +109,24 @@ impl Book {
         self.changes.pop_front()
     }
 
+    /// That one could not be told: it is the next again.
+    pub fn untold(&mut self, change: Change) {
+        self.changes.push_front(change);
+    }
+
     /// When [`Book::expire`] has something to do.
     pub fn next_end(&self) -> Option<Duration> {
-        let ((end, _), _) = self.ends.by_time.first_key_value()?;
-        Some(*end)
+        self.ends.first()
     }
 
     // What happens
 
     pub fn connected(&mut self, sid: Arc<str>, user: &UserRef, outbox: Outbox, now: Now) {
         let before = self.seen(user.id);
-        let person = self
-            .people
-            .entry(user.id)
-            .or_insert_with(|| Person::new(user, now));
-        person.user = user.clone();
-        person.last_activity = now.wall;
-        person.hold.take(sid.clone(), &mut self.ends);
+        self.enter(user, now);
+        if let Some(person) = self.people.get_mut(&user.id) {
+            person.hold.take(sid.clone(), &mut self.ends);
+        }
         let subjects = match self.sockets.remove(&sid) {
             Some(old) => old.subjects,
             None => Vec::new(),
@@ -169,7 +138,7 @@ impl Book {
             suspect: false,
         };
         self.sockets.insert(sid, socket);
-        self.tell_presence(user.id, before, now);
+        self.tell_presence(user.id, before);
     }
 
     pub fn disconnected(&mut self, sid: &Arc<str>, outbox: &Outbox, now: Now) {
@@ -184,83 +153,82 @@ impl Book {
             return;
         };
         self.sockets.trim();
-        let lease = now.clock + GRACE;
+        self.touch(socket.user, now);
+        let until = now.clock + GRACE;
         for subject in socket.subjects {
-            let view = self.view_mut(&subject, socket.user);
-            if view.is_some_and(|view| view.hold.release(sid)) {
-                self.lease(End::View(subject, socket.user), lease);
+            let Some(view) = self.views.get_mut(&subject, socket.user) else {
+                continue;
+            };
+            if view.hold.release(sid) {
+                let end = End::View(subject, socket.user);
+                view.hold.lease(end, until, false, &mut self.ends);
             }
         }
-        if let Some(person) = self.people.get_mut(&socket.user) {
-            person.last_activity = now.wall;
-            if person.hold.release(sid) {
-                self.lease(End::Person(socket.user), lease);
-            }
+        if let Some(person) = self.people.get_mut(&socket.user)
+            && person.hold.release(sid)
+        {
+            let end = End::Person(socket.user);
+            person.hold.lease(end, until, false, &mut self.ends);
         }
     }
 
-    /// By a socket or, without one, by REST.
-    pub fn view(&mut self, sid: Option<&Arc<str>>, user: &UserRef, subject: Subject, now: Now) {
+    /// By a socket or, without one, by REST. `false`: there is no place for one more view.
+    pub fn view(
+        &mut self,
+        sid: Option<&Arc<str>>,
+        user: &UserRef,
+        subject: Subject,
+        now: Now,
+    ) -> bool {
         self.touch(user.id, now);
         // A socket that is not known (any more) counts as a request: it can leave nothing behind.
         let known = sid.filter(|sid| self.sockets.contains_key(*sid));
-        let there = self.view_mut(&subject, user.id).is_some();
+        let there = self.views.get(&subject, user.id).is_some();
         let crowded = known.is_some_and(|sid| {
             let subjects = &self.sockets[sid].subjects;
             subjects.len() >= SUBJECTS_OF_SOCKET && !subjects.iter().any(|it| **it == subject)
         });
-        if crowded || !there && self.view_count >= VIEWS {
-            self.refused += 1;
-            if self.refused.is_power_of_two() {
-                tracing::warn!(refused = self.refused, "too many views");
-            }
-            return;
+        if crowded || !there && !self.views.has_place_for(user.id) {
+            self.views.refuse();
+            return false;
         }
-        // Shared by all who look at it.
-        let subject = match self.views.get_key_value(&subject) {
-            Some((shared, _)) => shared.clone(),
-            None => Arc::new(subject),
-        };
+        let subject = self.views.shared(subject);
         if !there {
-            let viewer = Viewer {
-                id: user.id,
-                name: user.name.clone(),
-                viewing_since: now.wall,
-            };
-            let joined = Change::Joined((*subject).clone(), viewer.clone(), sid.cloned());
-            let view = View {
-                viewer,
-                hold: Hold::default(),
-            };
-            let views = self.views.entry(subject.clone()).or_default();
-            views.insert(user.id, view);
-            self.view_count += 1;
-            self.changes.push_back(joined);
+            let viewer = self.views.add(&subject, user, now.wall);
+            if self.is_seen(user.id) {
+                self.push(Change::Joined(subject.clone(), viewer, sid.cloned()));
+            }
         }
+        let Some(view) = self.views.get_mut(&subject, user.id) else {
+            return false;
+        };
         match known {
             Some(sid) => {
+                view.hold.take(sid.clone(), &mut self.ends);
                 if let Some(socket) = self.sockets.get_mut(sid) {
                     let subjects = &mut socket.subjects;
                     if !subjects.contains(&subject) {
                         if subjects.is_empty() {
                             subjects.reserve_exact(1); // most look at one thing
                         }
-                        subjects.push(subject.clone());
+                        subjects.push(subject);
                     }
                 }
-                let views = self.views.get_mut(&subject);
-                if let Some(view) = views.and_then(|views| views.get_mut(&user.id)) {
-                    view.hold.take(sid.clone(), &mut self.ends);
-                }
             }
-            None => self.lease(End::View(subject, user.id), now.clock + self.timeout),
+            None => {
+                let end = End::View(subject, user.id);
+                let until = now.clock + self.timeout;
+                view.last_look.note(now.clock);
+                view.hold.lease(end, until, true, &mut self.ends);
+            }
         }
+        true
     }
 
     /// A socket, or (without one) the user with all it has, turns away: at once, since it says so.
     pub fn unview(&mut self, sid: Option<&Arc<str>>, user: Uuid, subject: &Subject, now: Now) {
         self.touch(user, now);
-        let Some(view) = self.view_mut(subject, user) else {
+        let Some(view) = self.views.get_mut(subject, user) else {
             return;
         };
         let gone: Vec<Arc<str>> = match sid {
@@ -278,45 +246,79 @@ impl Book {
             }
         }
         if over {
-            self.end_view(subject, user, sid.cloned());
+            let subject = self.views.shared(subject.clone());
+            self.end_view(&subject, user, sid.cloned());
         }
     }
 
-    pub fn set_status(
-        &mut self,
-        user: &UserRef,
-        status: Status,
-        message: Option<String>,
-        now: Now,
-    ) {
+    /// How the user wants to be seen from now on. Who says so by REST alone is there for a while; to be seen offline
+    /// makes nobody be there.
+    pub fn choose(&mut self, sid: Option<&Arc<str>>, user: &UserRef, choice: Choice, now: Now) {
         let before = self.seen(user.id);
-        let person = self
-            .people
-            .entry(user.id)
-            .or_insert_with(|| Person::new(user, now));
-        person.status = status;
-        person.message = message;
-        person.last_activity = now.wall;
-        self.lease(End::Person(user.id), now.clock + self.timeout);
-        self.tell_presence(user.id, before, now);
+        let was_seen = self.is_seen(user.id);
+        self.memory.choose(user.id, choice, now.wall);
+        let is_seen = self.is_seen(user.id);
+        if is_seen {
+            self.enter(user, now);
+            if let Some(person) = self.people.get_mut(&user.id) {
+                let until = now.clock + self.timeout;
+                let end = End::Person(user.id);
+                person.hold.lease(end, until, true, &mut self.ends);
+            }
+        } else {
+            self.touch(user.id, now);
+            if let Some(person) = self.people.get(&user.id) {
+                self.listed.remove(&person.place());
+            }
+            if was_seen {
+                self.tell_views(user.id, sid, false);
+            }
+        }
+        self.tell_presence(user.id, before);
+        if is_seen && !was_seen {
+            self.tell_views(user.id, sid, true);
+        }
+    }
+
+    /// The user does something that is not presence's business.
+    pub fn active(&mut self, user: Uuid, now: Now) {
+        self.touch(user, now);
     }
 
     /// Ends every lease that is over.
     pub fn expire(&mut self, now: Now) {
-        while let Some(first) = self.ends.by_time.first_entry() {
-            if first.key().0 > now.clock {
-                break;
-            }
-            match first.remove() {
+        while let Some(end) = self.ends.take(now.clock) {
+            match end {
                 End::Person(user) => {
                     let before = self.seen(user);
-                    self.people.remove(&user);
+                    if let Some(person) = self.people.remove(&user) {
+                        self.listed.remove(&person.place());
+                    }
                     self.people.trim();
-                    self.tell_offline(before, now.wall);
+                    self.tell_presence(user, before);
                 }
-                End::View(subject, user) => self.end_view(&subject, user, None),
+                End::View(subject, user) => {
+                    if !self.looked_again(&subject, user, now) {
+                        self.end_view(&subject, user, None);
+                    }
+                }
             }
         }
+    }
+
+    /// Who looks by REST, and looks again, need not say so here: it is noted where it was read. Then its stay goes on.
+    fn looked_again(&mut self, subject: &Arc<Subject>, user: Uuid, now: Now) -> bool {
+        let timeout = self.timeout;
+        let Some(view) = self.views.get_unseen(subject, user) else {
+            return false;
+        };
+        let until = view.last_look.at() + timeout;
+        let stays = view.hold.lease.is_some_and(|lease| lease.by_rest) && until > now.clock;
+        if stays {
+            let end = End::View(subject.clone(), user);
+            view.hold.lease(end, until, true, &mut self.ends);
+        }
+        stays
     }
 
     /// Sockets whose line is closed and whose end was not told are let go all the same.
@@ -335,179 +337,116 @@ impl Book {
         }
     }
 
-    // What is
-
-    /// Everybody who is seen online, by name.
-    pub fn online(&self) -> Vec<Online> {
-        let mut online: Vec<_> = self
-            .people
-            .values()
-            .filter(|person| person.status != Status::Offline)
-            .map(|person| Online {
-                presence: person.presence(),
-                socket_count: person.hold.sockets.len(),
-            })
-            .collect();
-        online.sort_by(|a, b| {
-            (&a.presence.name, a.presence.id).cmp(&(&b.presence.name, b.presence.id))
-        });
-        online
+    /// See [`Memo`]; they are given again until they are written.
+    pub fn unwritten(&self, most: usize) -> Vec<Memo> {
+        self.memory.unwritten(most)
     }
 
-    /// Nobody online: `None`. One who wants to be seen offline sees itself so.
-    pub fn presence(&self, user: Uuid) -> Option<Presence> {
-        self.people.get(&user).map(Person::presence)
-    }
-
-    /// In the order in which they came.
-    pub fn viewers(&self, subject: &Subject) -> Vec<Viewer> {
-        let views = self.views.get(subject).into_iter().flatten();
-        let mut viewers: Vec<_> = views.map(|(_, view)| view.viewer.clone()).collect();
-        viewers.sort_by_key(|viewer| (viewer.viewing_since, viewer.id));
-        viewers
-    }
-
-    pub fn figures(&self) -> Figures {
-        let seen = |person: &&Person| person.status != Status::Offline;
-        Figures {
-            online_users: self.people.values().filter(seen).count(),
-            sockets: self.sockets.len(),
-            viewed_resources: self.views.len(),
-            viewers: self.view_count,
-            refused: self.refused,
-        }
+    pub fn written(&mut self, memos: &[Memo]) {
+        self.memory.written(memos);
     }
 
     // How
 
-    fn view_mut(&mut self, subject: &Subject, user: Uuid) -> Option<&mut View> {
-        self.views.get_mut(subject)?.get_mut(&user)
+    /// Whoever was not there is; that it is seen is told by who calls this.
+    fn enter(&mut self, user: &UserRef, now: Now) {
+        let person = self.people.entry(user.id).or_insert_with(|| Person {
+            user: user.clone(),
+            hold: Hold::default(),
+            since: now.wall,
+            last_activity: now.wall,
+        });
+        if person.user != *user {
+            person.user = user.clone();
+        }
+        let place = person.place();
+        if self.is_seen(user.id) {
+            self.listed.insert(place);
+        }
+        self.touch(user.id, now);
     }
 
     fn touch(&mut self, user: Uuid, now: Now) {
         if let Some(person) = self.people.get_mut(&user) {
             person.last_activity = now.wall;
+            if person.hold.lease.is_some_and(|lease| lease.by_rest) {
+                let until = now.clock + self.timeout;
+                person
+                    .hold
+                    .lease(End::Person(user), until, true, &mut self.ends);
+            }
+        }
+        self.memory.note(user, now.wall);
+    }
+
+    fn end_view(&mut self, subject: &Arc<Subject>, user: Uuid, cause: Option<Arc<str>>) {
+        if let Some(view) = self.views.remove(subject, user) {
+            self.ends.forget(view.hold.lease);
+            if self.is_seen(user) {
+                self.push(Change::Left(subject.clone(), view.viewer, cause));
+            }
         }
     }
 
-    /// Whoever has no socket stays until then at least.
-    fn lease(&mut self, end: End, until: Duration) {
-        let hold = match &end {
-            End::Person(user) => self.people.get_mut(user).map(|person| &mut person.hold),
-            End::View(subject, user) => self
-                .views
-                .get_mut(subject)
-                .and_then(|views| views.get_mut(user))
-                .map(|view| &mut view.hold),
-        };
-        if let Some(hold) = hold {
-            hold.lease(end, until, &mut self.ends);
+    /// Everything that the user looks at, because it is seen from now on, or no longer is.
+    fn tell_views(&mut self, user: Uuid, cause: Option<&Arc<str>>, is_seen: bool) {
+        for subject in self.views.subjects_of(user).to_vec() {
+            if let Some(view) = self.views.get_mut(&subject, user) {
+                let (viewer, cause) = (view.viewer.clone(), cause.cloned());
+                self.push(match is_seen {
+                    true => Change::Joined(subject, viewer, cause),
+                    false => Change::Left(subject, viewer, cause),
+                });
+            }
         }
     }
 
-    fn end_view(&mut self, subject: &Subject, user: Uuid, cause: Option<Arc<str>>) {
-        let Some(views) = self.views.get_mut(subject) else {
-            return;
-        };
-        let Some(view) = views.remove(&user) else {
-            return;
-        };
-        if views.is_empty() {
-            self.views.remove(subject);
-        }
-        self.ends.forget(view.hold.lease);
-        self.view_count -= 1;
-        let left = Change::Left(subject.clone(), view.viewer, cause);
-        self.changes.push_back(left);
+    fn is_seen(&self, user: Uuid) -> bool {
+        self.memory.status(user) != Status::Offline
     }
 
     /// As others see the user; `None`: offline.
     fn seen(&self, user: Uuid) -> Option<Presence> {
         let person = self.people.get(&user)?;
-        (person.status != Status::Offline).then(|| person.presence())
+        self.is_seen(user).then(|| self.presence(person))
     }
 
-    fn tell_presence(&mut self, user: Uuid, before: Option<Presence>, now: Now) {
-        let after = self.seen(user);
-        let sight = |presence: &Option<Presence>| {
-            let presence = presence.as_ref();
-            presence.map(|presence| (presence.status, presence.status_message.clone()))
-        };
-        match after {
-            _ if sight(&before) == sight(&after) => {}
-            Some(after) => self.changes.push_back(Change::Presence(after)),
-            None => self.tell_offline(before, now.wall),
+    fn presence(&self, person: &Person) -> Presence {
+        let Choice { status, message } = self.memory.choice(person.user.id);
+        Presence {
+            id: person.user.id,
+            name: person.user.name.clone(),
+            status,
+            status_message: message,
+            last_activity: person.last_activity,
         }
     }
 
-    fn tell_offline(&mut self, before: Option<Presence>, last_activity: DateTime<Utc>) {
-        if let Some(before) = before {
-            self.changes.push_back(Change::Presence(Presence {
-                status: Status::Offline,
-                status_message: None,
-                last_activity,
-                ..before
-            }));
+    fn tell_presence(&mut self, user: Uuid, before: Option<Presence>) {
+        match (self.seen(user), before) {
+            (Some(after), Some(before)) if before.looks_like(&after) => {}
+            (Some(after), _) => self.push(Change::Presence(after)),
+            (None, Some(before)) => self.push(Change::Presence(before.gone())),
+            (None, None) => {}
         }
+    }
+
+    fn push(&mut self, change: Change) {
+        if self.changes.len() >= CHANGES {
+            self.dropped += 1;
+            if self.dropped.is_power_of_two() {
+                let dropped = self.dropped;
+                tracing::warn!(dropped, "a change of presence is told to nobody");
+            }
+            return;
+        }
+        self.changes.push_back(change);
     }
 }
 
 impl Person {
-    fn new(user: &UserRef, now: Now) -> Person {
-        Person {
-            user: user.clone(),
-            hold: Hold::default(),
-            status: Status::Online,
-            message: None,
-            last_activity: now.wall,
-        }
-    }
-
-    fn presence(&self) -> Presence {
-        Presence {
-            id: self.user.id,
-            name: self.user.name.clone(),
-            status: self.status,
-            status_message: self.message.clone(),
-            last_activity: self.last_activity,
-        }
-    }
-}
-
-impl Hold {
-    fn take(&mut self, sid: Arc<str>, ends: &mut Ends) {
-        self.sockets.insert(sid);
-        ends.forget(self.lease.take());
-    }
-
-    /// Whether that was the last socket.
-    fn release(&mut self, sid: &Arc<str>) -> bool {
-        let was_there = self.sockets.remove(sid);
-        self.sockets.trim();
-        was_there && self.sockets.is_empty()
-    }
-
-    fn lease(&mut self, end: End, until: Duration, ends: &mut Ends) {
-        let longer = self.lease.is_none_or(|(lease, _)| lease < until);
-        if self.sockets.is_empty() && longer {
-            ends.forget(self.lease.take());
-            self.lease = Some(ends.note(until, end));
-        }
-    }
-}
-
-impl Ends {
-    fn note(&mut self, until: Duration, end: End) -> (Duration, u64) {
-        self.next += 1;
-        let key = (until, self.next);
-        self.by_time.insert(key, end);
-        key
-    }
-
-    fn forget(&mut self, key: Option<(Duration, u64)>) {
-        if let Some(key) = key {
-            self.by_time.remove(&key);
-        }
+    fn place(&self) -> Place {
+        Place::new(self.since, self.user.id)
     }
 }
 

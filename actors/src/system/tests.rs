@@ -9,8 +9,8 @@ use crate::model::record::Seq;
 use crate::model::room::Room;
 use crate::runtime::How;
 use crate::testing::{
-    Client, MemoryActivity, MemoryHousekeeping, MemoryNotifications, MemoryRecord, MemoryResumes,
-    on_actix,
+    Client, MemoryActivity, MemoryHousekeeping, MemoryNotifications, MemoryPresence, MemoryRecord,
+    MemoryResumes, on_actix,
 };
 
 struct World {
@@ -35,6 +35,7 @@ impl World {
             activity: Some(activity.clone()),
             notifications: Some(notifications.clone()),
             resumes: MemoryResumes::new(),
+            presence: MemoryPresence::new(),
             housekeeping: MemoryHousekeeping::new(),
         };
         let settings = Settings {

@@ -9,8 +9,11 @@ use uuid::Uuid;
 
 use super::record::Faults;
 use crate::model::notification::{Notice, Notification};
+use crate::model::presence::{Choice, Memo};
 use crate::model::record::{Entry, Seq};
-use crate::ports::{ActivitySink, Answer, Housekeeping, NotificationSink, Resumable, Resumes};
+use crate::ports::{
+    ActivitySink, Answer, Housekeeping, NotificationSink, PresenceMemory, Resumable, Resumes,
+};
 
 /// The activity table: the `seq` of each row, in the order in which the rows were written.
 #[derive(Default)]
@@ -229,6 +232,56 @@ impl Housekeeping for MemoryHousekeeping {
         Box::pin(async move {
             *self.checkpoints.lock() += 1;
             Ok(1)
+        })
+    }
+}
+
+/// Of each user what was last written, and how many each write was of.
+#[derive(Default)]
+pub struct MemoryPresence {
+    rows: Mutex<HashMap<Uuid, Memo>>,
+    batches: Mutex<Vec<usize>>,
+    pub faults: Faults,
+}
+
+impl MemoryPresence {
+    pub fn new() -> Arc<MemoryPresence> {
+        Arc::default()
+    }
+
+    pub fn rows(&self) -> HashMap<Uuid, Memo> {
+        self.rows.lock().clone()
+    }
+
+    pub fn batches(&self) -> Vec<usize> {
+        self.batches.lock().clone()
+    }
+}
+
+impl PresenceMemory for MemoryPresence {
+    fn choices(&self) -> Answer<'_, Vec<(Uuid, Choice)>> {
+        Box::pin(async move {
+            self.faults.call(|| {
+                let rows = self.rows.lock();
+                let chosen = rows
+                    .values()
+                    .filter_map(|memo| Some((memo.user, memo.choice.clone()?)));
+                chosen.collect()
+            })
+        })
+    }
+
+    fn remember(&self, memos: Vec<Memo>) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.faults.call(|| {
+                self.batches.lock().push(memos.len());
+                let mut rows = self.rows.lock();
+                for memo in memos {
+                    let earlier = rows.remove(&memo.user).and_then(|row| row.choice);
+                    let choice = memo.choice.or(earlier);
+                    rows.insert(memo.user, Memo { choice, ..memo });
+                }
+            })
         })
     }
 }

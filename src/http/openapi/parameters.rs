@@ -19,6 +19,9 @@ fn query(row: &Operation, name: &str) -> Value {
         "user_id" => json!({"type": "string", "format": "uuid"}),
         "from" | "to" => json!({"type": "string", "format": "date-time"}),
         "status" if row.tag == "episodes" => json!({"$ref": "#/components/schemas/Status"}),
+        "status" if row.tag == "presence" => {
+            json!({"type": "string", "enum": ["online", "away", "busy", "dnd"]})
+        }
         "namespace" => json!({"$ref": "#/components/schemas/NamespaceName"}),
         "q" => text(200),
         "action" | "type" | "team" => text(100),
@@ -34,7 +37,9 @@ fn text(most: u32) -> Value {
 /// A parameter of the path.
 fn path(row: &Operation, name: &str) -> Value {
     match name {
-        "id" if !row.path.contains("{type}") => json!({"type": "string", "format": "uuid"}),
+        "id" if !row.path.contains("{type}") || row.tag == "presence" => {
+            json!({"type": "string", "format": "uuid"})
+        }
         "room" => json!({"type": "string", "format": "room", "examples": [room()]}),
         "type" => json!({"type": "string", "enum": ["episode", "job", "file", "composition"]}),
         _ => json!({"type": "string", "minLength": 1, "maxLength": 200}),
