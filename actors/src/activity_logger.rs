@@ -94,7 +94,10 @@ impl Consumer for ActivityLogger {
 
     fn write(&self, _after: Seq, batch: Vec<Arc<Entry>>) -> Work<(Seq, ())> {
         let sink = self.sink.clone();
-        Box::pin(async move { Ok((sink.write(batch).await?, ())) })
+        Box::pin(async move {
+            let (cursor, _) = sink.write(batch).await?;
+            Ok((cursor, ()))
+        })
     }
 
     fn written(&mut self, (): ()) {}

@@ -35,8 +35,8 @@ pub trait ActivitySink: Send + Sync {
 
     /// Writes a row for each entry and moves the cursor to the last one. Entries are consecutive
     /// and begin at `cursor + 1`; if the cursor stands elsewhere (another node was faster), nothing
-    /// is written. Gives the cursor as it stands afterwards.
-    fn write(&self, entries: Vec<Arc<Entry>>) -> Answer<'_, Seq>;
+    /// is written. Gives the cursor as it stands afterwards, and whether these rows were written.
+    fn write(&self, entries: Vec<Arc<Entry>>) -> Answer<'_, (Seq, bool)>;
 }
 
 /// Where the Notifier writes.

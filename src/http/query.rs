@@ -44,6 +44,13 @@ impl Query {
         });
     }
 
+    /// Reports that a parameter is missing, unless what was given is refused already.
+    pub fn require(&mut self, name: &str) {
+        if self.errors.iter().all(|error| error.field != name) {
+            self.refuse(name, "is needed");
+        }
+    }
+
     /// Text of 1 to `most` characters.
     pub fn text(&mut self, name: &str, most: usize) -> Option<String> {
         let value = self.left.remove(name)?;

@@ -1,5 +1,8 @@
 //! Every permission, in one table.
 
+use uuid::Uuid;
+
+use super::event::Kind;
 use super::identity::{Identity, Role};
 use super::room::{Channel, Namespace, Room};
 
@@ -14,18 +17,23 @@ pub enum Action {
     /// Who is online, who views what; and say so of oneself.
     SeePresence,
     SeePresenceFigures,
+    /// The history as far as it is public, and one's own.
+    ReadActivity,
+    /// What everybody did, and the figures of it.
+    OverseeActivity,
 }
 
 impl Action {
     /// The least role that may do it.
     pub fn least_role(self) -> Role {
         match self {
-            Action::ReadEpisodes | Action::SeePresence => Role::Viewer,
+            Action::ReadEpisodes | Action::SeePresence | Action::ReadActivity => Role::Viewer,
             Action::WriteEpisodes => Role::Editor,
             Action::ManageUsers
             | Action::ManageSockets
             | Action::SeeActors
-            | Action::SeePresenceFigures => Role::Admin,
+            | Action::SeePresenceFigures
+            | Action::OverseeActivity => Role::Admin,
         }
     }
 }
@@ -64,4 +72,101 @@ pub fn own_channels(identity: &Identity, namespace: Namespace) -> Vec<Channel> {
         channels.push(Channel::room(namespace, Room::Role(Role::Admin)));
     }
     channels
+}
+
+/// Who may see a row of the history. Admins see every row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeenBy {
+    Everybody,
+    User(Uuid),
+    Admins,
+}
+
+/// What happened to these is public in the history.
+const PUBLIC: [&str; 4] = ["episode", "job", "file", "composition"];
+
+/// Whether rows with this action and of this type of resource may be public; `None`: whatever it is.
+pub fn activity_may_be_public(action: Option<&str>, resource_type: Option<&str>) -> bool {
+    let action = action.is_none_or(|action| {
+        action != Kind::AdminAction.name() && action != FILE_DOWNLOAD
+    });
+    action && resource_type.is_none_or(|kind| PUBLIC.contains(&kind))
+}
+
+/// Downloads are their user's own business.
+const FILE_DOWNLOAD: &str = "file_download";
+
+/// Who may see the row of what `user` did to the `resource`: its type and id.
+pub fn activity_seen_by(
+    action: &str,
+    resource: Option<(&str, &str)>,
+    user: Option<Uuid>,
+) -> SeenBy {
+    let Some((kind, id)) = resource else {
+        // Of nothing in particular is what an admin sends.
+        return SeenBy::Admins;
+    };
+    if action == Kind::AdminAction.name() {
+        return SeenBy::Admins;
+    }
+    if activity_may_be_public(Some(action), Some(kind)) {
+        return SeenBy::Everybody;
+    }
+    // An account is the user's whom it is about, whoever changed it.
+    let about = match kind {
+        "user" | "preferences" => Uuid::try_parse(id).ok(),
+        _ => None,
+    };
+    about.or(user).map_or(SeenBy::Admins, SeenBy::User)
+}
+
+impl SeenBy {
+    /// Where the row is heard of in `/feed`.
+    pub fn channels(self) -> Vec<Channel> {
+        let room = |room| Channel::room(Namespace::Feed, room);
+        match self {
+            SeenBy::Everybody => vec![Channel::all(Namespace::Feed)],
+            SeenBy::User(id) => vec![room(Room::User(id)), room(Room::Role(Role::Admin))],
+            SeenBy::Admins => vec![room(Room::Role(Role::Admin))],
+        }
+    }
+}
+
+/// Whether the address that a row was made from is shown: to admins, and to whoever made it.
+pub fn may_see_address(role: Role, reader: Uuid, user: Option<Uuid>) -> bool {
+    role == Role::Admin || user == Some(reader)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_history_is_public_private_or_the_admins() {
+        let (ann, bob) = (Uuid::now_v7(), Uuid::now_v7());
+        let about = ann.to_string();
+        let rows = [
+            ("episode_updated", Some(("episode", "1")), SeenBy::Everybody),
+            ("job_failed", Some(("job", "1")), SeenBy::Everybody),
+            ("file_uploaded", Some(("file", "1")), SeenBy::Everybody),
+            ("composition_rendered", Some(("composition", "1")), SeenBy::Everybody),
+            ("file_download", Some(("file", "1")), SeenBy::User(bob)),
+            ("user_updated", Some(("user", &*about)), SeenBy::User(ann)),
+            ("notification_read", Some(("notification", "1")), SeenBy::User(bob)),
+            ("admin_action", Some(("episode", "1")), SeenBy::Admins),
+            ("admin_action", None, SeenBy::Admins),
+            ("call_sheet", None, SeenBy::Admins),
+        ];
+        for (action, resource, seen_by) in rows {
+            let found = activity_seen_by(action, resource, Some(bob));
+            assert_eq!(found, seen_by, "{action}");
+            let kind = resource.map(|(kind, _)| kind);
+            if kind.is_some() {
+                let public = seen_by == SeenBy::Everybody;
+                assert_eq!(activity_may_be_public(Some(action), kind), public, "{action}");
+            }
+        }
+        let nobodys = activity_seen_by("file_download", Some(("file", "1")), None);
+        assert_eq!(nobodys, SeenBy::Admins);
+    }
 }

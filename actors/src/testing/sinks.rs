@@ -45,22 +45,22 @@ impl ActivitySink for MemoryActivity {
         Box::pin(async { self.faults.call(|| *self.cursor.lock()) })
     }
 
-    fn write(&self, entries: Vec<Arc<Entry>>) -> Answer<'_, Seq> {
+    fn write(&self, entries: Vec<Arc<Entry>>) -> Answer<'_, (Seq, bool)> {
         Box::pin(async move {
             tokio::task::yield_now().await;
             self.faults.call(|| {
                 let mut cursor = self.cursor.lock();
-                if entries
+                let next = entries
                     .first()
-                    .is_some_and(|first| first.seq == *cursor + 1)
-                {
+                    .is_some_and(|first| first.seq == *cursor + 1);
+                if next {
                     for entry in entries {
                         assert_eq!(entry.seq, *cursor + 1, "a batch without a gap");
                         self.rows.lock().push(entry.seq);
                         *cursor = entry.seq;
                     }
                 }
-                *cursor
+                (*cursor, next)
             })
         })
     }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use callboard_actors::model::activity::Activity;
 use callboard_actors::model::record::{Entry, Seq};
 use callboard_actors::ports::{ActivitySink, Answer, Unavailable};
 use futures_util::FutureExt;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 
 use super::chain::{Hash, RowFacts, digest_of};
+use super::derive::Derived;
 use super::head::{Links, extend};
+use super::seen_by_id;
 use crate::store::convert::{json, micros};
 use crate::store::cursors::Consumer;
 use crate::store::{Result, Store, StoreError, Tx};
@@ -25,31 +27,16 @@ struct NewRow<'a> {
     user_name: Option<&'a str>,
     resource_type: Option<&'a str>,
     resource_id: Option<&'a str>,
-    resource_name: Option<String>,
-    changes: Option<String>,
+    resource_name: Option<&'a str>,
+    changes: Option<&'a str>,
+    metadata: Option<&'a str>,
     ip: Option<&'a str>,
     created_at: i64,
-}
-
-/// What a row takes from an entry's data.
-#[derive(Default, Deserialize)]
-struct Named {
-    title: Option<serde_json::Value>,
-    name: Option<serde_json::Value>,
-    changes: Option<Box<RawValue>>,
+    seen_by: String,
 }
 
 impl NewRow<'_> {
-    fn of(entry: &Entry) -> NewRow<'_> {
-        // Of an entry about nothing, as an admin's own event is, a `title` or `changes` say nothing either.
-        let data: Named = match &entry.resource {
-            Some(_) => serde_json::from_str(entry.data.get()).unwrap_or_default(),
-            None => Named::default(),
-        };
-        let name = [data.title, data.name]
-            .into_iter()
-            .flatten()
-            .find_map(|name| name.as_str().map(|name| name.replace('\0', "")));
+    fn of<'e>(entry: &'e Entry, row: &'e Activity) -> NewRow<'e> {
         NewRow {
             id: entry.id.simple().to_string(),
             seq: entry.seq,
@@ -61,8 +48,10 @@ impl NewRow<'_> {
             user_name: entry.actor.as_ref().map(|user| user.name.as_str()),
             resource_type: entry.resource.as_ref().map(|what| what.kind.as_str()),
             resource_id: entry.resource.as_ref().map(|what| what.id.as_str()),
-            resource_name: name,
-            changes: data.changes.map(|changes| changes.get().to_owned()),
+            seen_by: seen_by_id(row.seen_by()).simple().to_string(),
+            resource_name: row.resource_name.as_deref(),
+            changes: row.changes.as_ref().map(|changes| changes.get()),
+            metadata: row.metadata.as_ref().map(|metadata| metadata.get()),
             ip: entry.origin.ip.as_deref(),
             created_at: micros(entry.at),
         }
@@ -77,9 +66,9 @@ impl NewRow<'_> {
             user_name: self.user_name,
             resource_type: self.resource_type,
             resource_id: self.resource_id,
-            resource_name: self.resource_name.as_deref(),
-            changes: self.changes.as_deref(),
-            metadata: None,
+            resource_name: self.resource_name,
+            changes: self.changes,
+            metadata: self.metadata,
             ip: self.ip,
             created_at: self.created_at,
         };
@@ -87,14 +76,18 @@ impl NewRow<'_> {
     }
 }
 
-async fn write(store: &Store, entries: &[Arc<Entry>]) -> Result<Seq> {
+/// The cursor, and whether this call moved it.
+async fn write(store: &Store, entries: &[Arc<Entry>]) -> Result<(Seq, bool)> {
     let consecutive = entries
         .windows(2)
         .all(|pair| pair[1].seq == pair[0].seq + 1);
     let (from, to) = match entries {
         [first, .., last] if consecutive => (first.seq - 1, last.seq),
         [only] => (only.seq - 1, only.seq),
-        [] => return Consumer::Activity.cursor(&mut store.read().await?).await,
+        [] => {
+            let cursor = Consumer::Activity.cursor(&mut store.read().await?).await?;
+            return Ok((cursor, false));
+        }
         _ => {
             return Err(StoreError::Unavailable(
                 "the entries of a batch are not consecutive".into(),
@@ -102,7 +95,11 @@ async fn write(store: &Store, entries: &[Arc<Entry>]) -> Result<Seq> {
         }
     };
     // All that can be worked out before is; the writer is everybody's.
-    let rows: Vec<_> = entries.iter().map(|entry| NewRow::of(entry)).collect();
+    let made = entries.iter().map(|entry| Activity::of(entry.seq, entry));
+    let made: Vec<_> = made.collect();
+    let derived = Derived::of(&made, store.kind())?;
+    let rows = entries.iter().zip(&made);
+    let rows: Vec<_> = rows.map(|(entry, row)| NewRow::of(entry, row)).collect();
     let mut links = Links::with_capacity(rows.len());
     for (row, entry) in rows.iter().zip(entries) {
         links.push((row.digest(entry), digest_of(entry)?));
@@ -113,12 +110,13 @@ async fn write(store: &Store, entries: &[Arc<Entry>]) -> Result<Seq> {
         .write(move |tx| {
             Box::pin(async move {
                 if !Consumer::Activity.advance(tx, from, to).await? {
-                    return Consumer::Activity.cursor(tx).await;
+                    return Ok((Consumer::Activity.cursor(tx).await?, false));
                 }
                 let hashes = extend(tx, signing.as_deref(), from, &links).await?;
                 let entries: Vec<u8> = links.iter().flat_map(|(_, entry)| entry.0).collect();
                 insert(tx, &rows, &entries, &hashes).await?;
-                Ok(to)
+                derived.put(tx).await?;
+                Ok((to, true))
             })
         })
         .await
@@ -130,24 +128,25 @@ async fn insert(tx: &mut Tx, rows: &str, entries: &[u8], hashes: &[u8]) -> Resul
         tx,
         sqlite: "WITH new (number, row) AS MATERIALIZED (SELECT key, jsonb(value) FROM json_each($1))
                  INSERT INTO activity (id, seq, action, user_id, user_name, resource_type, resource_id, resource_name,
-                                       changes, ip, created_at, record_digest, hash)
+                                       changes, metadata, ip, created_at, seen_by, record_digest, hash)
                  SELECT unhex(row->>'id'), row->>'seq', row->>'action', unhex(row->>'user_id'),
                         row->>'user_name', row->>'resource_type', row->>'resource_id', row->>'resource_name',
-                        row->>'changes', row->>'ip', row->>'created_at',
+                        row->>'changes', row->>'metadata', row->>'ip', row->>'created_at', unhex(row->>'seen_by'),
                         substr($2, number * 32 + 1, 32), substr($3, number * 32 + 1, 32)
                  FROM new",
         postgres: "INSERT INTO activity (id, seq, action, user_id, user_name, resource_type, resource_id, resource_name,
-                                         changes, ip, created_at, record_digest, hash)
+                                         changes, metadata, ip, created_at, seen_by, record_digest, hash)
                    SELECT new.id, new.seq, new.action, new.user_id, new.user_name, new.resource_type, new.resource_id,
-                          new.resource_name, new.changes, new.ip, new.created_at,
+                          new.resource_name, new.changes, new.metadata, new.ip, new.created_at, new.seen_by,
                           substr($2::bytea, (new.number::int - 1) * 32 + 1, 32),
                           substr($3::bytea, (new.number::int - 1) * 32 + 1, 32)
                    FROM ROWS FROM (json_to_recordset($1::json) AS
                        (id uuid, seq bigint, action text, user_id uuid, user_name text, resource_type text,
-                        resource_id text, resource_name text, changes text, ip text, created_at bigint))
+                        resource_id text, resource_name text, changes text, metadata text, ip text,
+                        created_at bigint, seen_by uuid))
                        WITH ORDINALITY AS new
-                       (id, seq, action, user_id, user_name, resource_type, resource_id, resource_name, changes, ip,
-                        created_at, number)",
+                       (id, seq, action, user_id, user_name, resource_type, resource_id, resource_name, changes,
+                        metadata, ip, created_at, seen_by, number)",
     );
     sql!(tx, text, rows, entries, hashes => execute)?;
     Ok(())
@@ -158,44 +157,7 @@ impl ActivitySink for Store {
         async { Ok(Consumer::Activity.cursor(&mut self.read().await?).await?) }.boxed()
     }
 
-    fn write(&self, entries: Vec<Arc<Entry>>) -> Answer<'_, Seq> {
+    fn write(&self, entries: Vec<Arc<Entry>>) -> Answer<'_, (Seq, bool)> {
         async move { write(self, &entries).await.map_err(Unavailable::from) }.boxed()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use callboard_actors::model::identity::Origin;
-    use callboard_actors::model::record::{NewEntry, Resource};
-    use chrono::DateTime;
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::store::convert::raw;
-
-    #[test]
-    fn only_what_is_about_a_resource_has_its_name_and_its_changes() {
-        let entry = |resource| Entry {
-            seq: 1,
-            new: NewEntry {
-                id: Uuid::now_v7(),
-                at: DateTime::UNIX_EPOCH,
-                event: "custom".into(),
-                actor: None,
-                resource,
-                audience: Vec::new(),
-                data: raw(r#"{"title": "x", "changes": {}}"#.into()).unwrap(),
-                origin: Origin::default(),
-            },
-        };
-        let about = entry(Some(Resource {
-            kind: "episode".into(),
-            id: "1".into(),
-        }));
-        assert_eq!(NewRow::of(&about).resource_name.as_deref(), Some("x"));
-        assert_eq!(NewRow::of(&about).changes.as_deref(), Some("{}"));
-        let row = entry(None);
-        let row = NewRow::of(&row);
-        assert_eq!((row.resource_name, row.changes), (None, None));
     }
 }

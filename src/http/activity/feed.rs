@@ -1,0 +1,103 @@
+//! Pages of the history.
+
+use actix_web::{HttpResponse, web};
+
+use callboard_actors::model::policy::Action;
+
+use super::{filter, reader};
+use crate::error::ApiError;
+use crate::http::call::{Call, list};
+use crate::store::activity::{self, Filter, Query};
+
+/// Characters of a search.
+const LONGEST: usize = 300;
+
+pub fn routes(scope: &mut web::ServiceConfig) {
+    scope
+        .service(web::resource("/activity/feed").route(web::get().to(feed)))
+        .service(web::resource("/activities").route(web::get().to(feed)))
+        .service(web::resource("/activity/search").route(web::get().to(search)))
+        .service(web::resource("/activity/team").route(web::get().to(of_team)))
+        .service(web::resource("/activity/resource/{type}/{id}").route(web::get().to(of_resource)));
+}
+
+/// What is public, and the caller's own; of an admin: everything.
+async fn feed(call: Call) -> Result<HttpResponse, ApiError> {
+    call.may(Action::ReadActivity)?;
+    let mut query = call.query();
+    let (limit, cursor) = query.page();
+    let mut filter = filter(&mut query);
+    filter.resource_id = query.text("resource_id", 200);
+    query.finish()?;
+    let store = &call.state.store;
+    let rows = activity::feed(store, &filter, limit, cursor.as_deref(), reader(&call)).await?;
+    list(rows, limit)
+}
+
+async fn search(call: Call) -> Result<HttpResponse, ApiError> {
+    call.may(Action::ReadActivity)?;
+    let mut query = call.query();
+    let (limit, cursor) = query.page();
+    let mut filter = filter(&mut query);
+    filter.resource_id = query.text("resource_id", 200);
+    let asked = match query.text("q", LONGEST).map(|text| Query::parse(&text)) {
+        Some(Ok(asked)) => Some(asked),
+        Some(Err(reason)) => {
+            query.refuse("q", reason);
+            None
+        }
+        None => {
+            query.require("q");
+            None
+        }
+    };
+    query.finish()?;
+    let asked = asked.ok_or_else(|| ApiError::internal("a query without words passed"))?;
+    let (store, reader) = (&call.state.store, reader(&call));
+    let cursor = cursor.as_deref();
+    let rows = activity::search(store, &asked, &filter, limit, cursor, reader).await?;
+    list(rows, limit)
+}
+
+/// What the members of a team did; without `team`, what all users did.
+async fn of_team(call: Call) -> Result<HttpResponse, ApiError> {
+    call.may(Action::OverseeActivity)?;
+    let mut query = call.query();
+    let (limit, cursor) = query.page();
+    let mut filter = filter(&mut query);
+    filter.resource_id = query.text("resource_id", 200);
+    let team = query.text("team", 100);
+    query.finish()?;
+    let (store, cursor) = (&call.state.store, cursor.as_deref());
+    let rows = activity::of_team(store, team.as_deref(), &filter, limit, cursor).await?;
+    list(rows, limit)
+}
+
+/// A thing that nothing happened to has an empty history, whether there is such a thing or not: one that was deleted
+/// still has its own.
+async fn of_resource(call: Call) -> Result<HttpResponse, ApiError> {
+    call.may(Action::ReadActivity)?;
+    let part = |name: &str| {
+        let text = call.req.match_info().get(name).unwrap_or_default();
+        // Percent signs are undone by the router; what no resource is called has no history.
+        let sane = !text.contains('\0') && text.chars().count() <= 200;
+        sane.then(|| text.to_owned())
+            .ok_or_else(|| ApiError::not_found("resource"))
+    };
+    let (kind, id) = (part("type")?, part("id")?);
+    let mut query = call.query();
+    let (limit, cursor) = query.page();
+    let narrowed = filter(&mut query);
+    if narrowed.resource_type.is_some() {
+        query.refuse("resource_type", "is in the address already");
+    }
+    query.finish()?;
+    let filter = Filter {
+        resource_type: Some(kind),
+        resource_id: Some(id),
+        ..narrowed
+    };
+    let store = &call.state.store;
+    let rows = activity::feed(store, &filter, limit, cursor.as_deref(), reader(&call)).await?;
+    list(rows, limit)
+}
