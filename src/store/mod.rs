@@ -152,7 +152,15 @@ impl Store {
                     .await
             }
         };
-        done.map_err(|error| StoreError::Unavailable(format!("the migration failed: {error}")))
+        done.map_err(|error| StoreError::Unavailable(format!("the migration failed: {error}")))?;
+        let derived = activity::derive(self).await?;
+        if derived > 0 {
+            tracing::info!(
+                rows = derived,
+                "the history of earlier versions can be searched now"
+            );
+        }
+        Ok(())
     }
 
     /// A connection to read with.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // A test may: what is missing fails it.
 
+mod activity;
 mod auth;
 mod bed;
 mod broadcast;

@@ -7,12 +7,14 @@ mod bed;
 
 mod activity;
 mod episodes;
+mod feed;
 mod inbox;
 mod ledger;
 mod notifications;
 mod presence;
 mod record;
 mod requests;
+mod search;
 mod secrets;
 mod users;
 mod writes;

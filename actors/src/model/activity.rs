@@ -96,7 +96,9 @@ impl Activity {
     pub fn seen_by(&self) -> SeenBy {
         policy::activity_seen_by(
             &self.action,
-            self.resource_type.as_deref().zip(self.resource_id.as_deref()),
+            self.resource_type
+                .as_deref()
+                .zip(self.resource_id.as_deref()),
             self.user.as_ref().map(|user| user.id),
         )
     }

@@ -87,9 +87,8 @@ const PUBLIC: [&str; 4] = ["episode", "job", "file", "composition"];
 
 /// Whether rows with this action and of this type of resource may be public; `None`: whatever it is.
 pub fn activity_may_be_public(action: Option<&str>, resource_type: Option<&str>) -> bool {
-    let action = action.is_none_or(|action| {
-        action != Kind::AdminAction.name() && action != FILE_DOWNLOAD
-    });
+    let action =
+        action.is_none_or(|action| action != Kind::AdminAction.name() && action != FILE_DOWNLOAD);
     action && resource_type.is_none_or(|kind| PUBLIC.contains(&kind))
 }
 
@@ -149,10 +148,18 @@ mod tests {
             ("episode_updated", Some(("episode", "1")), SeenBy::Everybody),
             ("job_failed", Some(("job", "1")), SeenBy::Everybody),
             ("file_uploaded", Some(("file", "1")), SeenBy::Everybody),
-            ("composition_rendered", Some(("composition", "1")), SeenBy::Everybody),
+            (
+                "composition_rendered",
+                Some(("composition", "1")),
+                SeenBy::Everybody,
+            ),
             ("file_download", Some(("file", "1")), SeenBy::User(bob)),
             ("user_updated", Some(("user", &*about)), SeenBy::User(ann)),
-            ("notification_read", Some(("notification", "1")), SeenBy::User(bob)),
+            (
+                "notification_read",
+                Some(("notification", "1")),
+                SeenBy::User(bob),
+            ),
             ("admin_action", Some(("episode", "1")), SeenBy::Admins),
             ("admin_action", None, SeenBy::Admins),
             ("call_sheet", None, SeenBy::Admins),
@@ -163,7 +170,11 @@ mod tests {
             let kind = resource.map(|(kind, _)| kind);
             if kind.is_some() {
                 let public = seen_by == SeenBy::Everybody;
-                assert_eq!(activity_may_be_public(Some(action), kind), public, "{action}");
+                assert_eq!(
+                    activity_may_be_public(Some(action), kind),
+                    public,
+                    "{action}"
+                );
             }
         }
         let nobodys = activity_seen_by("file_download", Some(("file", "1")), None);

@@ -10,7 +10,7 @@ use crate::http::call::{Call, list};
 use crate::store::activity::{self, Filter, Query};
 
 /// Characters of a search.
-const LONGEST: usize = 300;
+const LONGEST: usize = 200;
 
 pub fn routes(scope: &mut web::ServiceConfig) {
     scope

@@ -41,10 +41,17 @@ async fn dashboard(call: Call) -> Result<HttpResponse, ApiError> {
     let found = activity::dashboard(&call.state.store).await?;
     let actors = &call.state.actors;
     let online = match &actors.presence {
-        Some(presence) => presence.ask_within(PATIENCE, presence_registry::Stats).await.ok(),
+        Some(presence) => presence
+            .ask_within(PATIENCE, presence_registry::Stats)
+            .await
+            .ok(),
         None => None,
     };
-    let sockets = actors.sockets.ask_within(PATIENCE, socket_registry::GetStats).await.ok();
+    let sockets = actors
+        .sockets
+        .ask_within(PATIENCE, socket_registry::GetStats)
+        .await
+        .ok();
     // Each of a closed set has its figure, also when that is nought.
     let counts = |names: &[&'static str], found: Vec<(String, i64)>| {
         let mut counts: BTreeMap<String, i64> =

@@ -23,8 +23,12 @@ fn query(row: &Operation, name: &str) -> Value {
             json!({"type": "string", "enum": ["online", "away", "busy", "dnd"]})
         }
         "namespace" => json!({"$ref": "#/components/schemas/NamespaceName"}),
+        // Letters or digits in it.
+        "q" if row.tag == "activity" => {
+            json!({"type": "string", "minLength": 1, "maxLength": 200, "pattern": "[A-Za-z0-9]"})
+        }
         "q" => text(200),
-        "action" | "type" | "team" => text(100),
+        "action" | "type" | "resource_type" | "team" => text(100),
         _ => text(200),
     }
 }
@@ -76,8 +80,9 @@ pub fn of(row: &Operation) -> Vec<Value> {
     }
     for (name, description) in row.query {
         let schema = query(row, name);
+        let required = *name == "q" && row.tag == "activity";
         all.push(
-            json!({"name": name, "in": "query", "description": description, "schema": schema}),
+            json!({"name": name, "in": "query", "description": description, "required": required, "schema": schema}),
         );
     }
     for name in row.all_headers() {

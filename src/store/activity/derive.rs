@@ -123,7 +123,11 @@ pub async fn derive(store: &Store) -> Result<u64> {
 async fn derive_some(tx: &mut Tx, kind: &str) -> Result<u64> {
     let text = locked!(
         tx,
-        concat!("SELECT ", columns!(), " FROM activity a WHERE a.seen_by IS NULL ORDER BY a.seq LIMIT $1")
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM activity a WHERE a.seen_by IS NULL ORDER BY a.seq LIMIT $1"
+        )
     );
     let rows = sql!(tx, text, BATCH => all Row)?;
     let program = Reader::PROGRAM;

@@ -46,8 +46,8 @@ use uuid::Uuid;
 pub use self::derive::derive;
 pub use self::read::{Filter, Reader, feed, of_team};
 pub use self::retention::prune;
-pub use self::search::{Query, search};
-pub use self::stats::{Count, Dashboard, Stats, UserCount, dashboard, stats};
+pub use self::search::{Query, RANKED, search};
+pub use self::stats::{Dashboard, Stats, dashboard, stats};
 
 /// As the column `seen_by` holds it.
 fn seen_by_id(seen_by: SeenBy) -> Uuid {

@@ -155,12 +155,22 @@ pub(super) async fn span(conn: &mut Conn, filter: &Filter, before: i64) -> Resul
 macro_rules! page {
     ($driving:literal) => {
         concat!(
-            "SELECT * FROM (SELECT ", columns!(), " FROM activity a
-                            WHERE ", $driving, " AND ($10 OR a.seen_by = $11) AND ", filtered!(), "
+            "SELECT * FROM (SELECT ",
+            columns!(),
+            " FROM activity a
+                            WHERE ",
+            $driving,
+            " AND ($10 OR a.seen_by = $11) AND ",
+            filtered!(),
+            "
                             ORDER BY a.seq DESC LIMIT $13) AS public
              UNION ALL
-             SELECT * FROM (SELECT ", columns!(), " FROM activity a
-                            WHERE a.seen_by = $12 AND ", filtered!(), "
+             SELECT * FROM (SELECT ",
+            columns!(),
+            " FROM activity a
+                            WHERE a.seen_by = $12 AND ",
+            filtered!(),
+            "
                             ORDER BY a.seq DESC LIMIT $1) AS own
              ORDER BY seq DESC LIMIT $1"
         )
@@ -242,7 +252,7 @@ pub async fn of_team(
         Some(team) => {
             let (members,) = sql!(
                 &mut conn,
-                "SELECT COUNT(*) FROM (SELECT 1 FROM users WHERE team = $1 LIMIT $2) AS some",
+                "SELECT COUNT(*) FROM (SELECT 1 FROM users WHERE team = $1 LIMIT $2) AS members",
                 team, SMALL + 1 => one (i64,)
             )?;
             members <= SMALL
@@ -266,8 +276,12 @@ pub async fn of_team(
             ),
         ),
         false => concat!(
-            "SELECT ", columns!(), " FROM activity a
-             WHERE ", filtered!(), " AND a.user_id IS NOT NULL
+            "SELECT ",
+            columns!(),
+            " FROM activity a
+             WHERE ",
+            filtered!(),
+            " AND a.user_id IS NOT NULL
                AND ($10 IS NULL OR a.user_id IN (SELECT id FROM users WHERE team = $10))
              ORDER BY a.seq DESC LIMIT $1"
         ),

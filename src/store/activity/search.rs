@@ -67,7 +67,9 @@ pub async fn search(
 ) -> Result<Page<Activity>> {
     filter.check()?;
     let scope = Scope::new("activity search", &(query, filter));
-    let after = cursor.map(|cursor| Place::open(&scope, cursor)).transpose()?;
+    let after = cursor
+        .map(|cursor| Place::open(&scope, cursor))
+        .transpose()?;
     let mut conn = store.read().await?;
     let Some(span) = span(&mut conn, filter, i64::MAX).await? else {
         return Ok(Page {
@@ -98,7 +100,13 @@ pub async fn search(
             let head = after.map_or_else(|| seqs().max().unwrap_or(0), |after| after.head);
             // Fewer are all there are.
             let floor = after.map_or_else(
-                || if found.len() < RANKED { 0 } else { seqs().min().unwrap_or(0) },
+                || {
+                    if found.len() < RANKED {
+                        0
+                    } else {
+                        seqs().min().unwrap_or(0)
+                    }
+                },
                 |after| after.floor,
             );
             let mut ranked: Vec<_> = found
@@ -118,7 +126,9 @@ pub async fn search(
             Some(Place { score: 0, seq, .. }) => seq,
             _ => floor,
         };
-        let behind = search.newest(&mut conn, i64::MIN, below, most - rows.len()).await?;
+        let behind = search
+            .newest(&mut conn, i64::MIN, below, most - rows.len())
+            .await?;
         rows.extend(behind.into_iter().map(|row| (0, row)));
     }
     let more = rows.len() == most;
@@ -193,6 +203,8 @@ impl Search<'_> {
             &filter.resource_id, filter.user_id, filter.from.map(micros), filter.to.map(micros), all,
             seen_by_id(SeenBy::Everybody), (!all).then_some(self.reader.id), &self.query => all Row
         )?;
-        rows.into_iter().map(|row| row.shown_to(self.reader)).collect()
+        rows.into_iter()
+            .map(|row| row.shown_to(self.reader))
+            .collect()
     }
 }

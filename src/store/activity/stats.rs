@@ -170,7 +170,10 @@ async fn of_time(
         match (&*row.what, row.user_id, row.day) {
             ("action", ..) => {
                 stats.total += count;
-                stats.by_action.push(ActionCount { action: name, count });
+                stats.by_action.push(ActionCount {
+                    action: name,
+                    count,
+                });
             }
             ("type", ..) => stats.by_resource_type.push(TypeCount {
                 resource_type: Some(name).filter(|name| !name.is_empty()),
@@ -188,11 +191,15 @@ async fn of_time(
         }
     }
     let most = std::cmp::Reverse::<i64>;
-    stats.by_action.sort_by(|a, b| (most(a.count), &a.action).cmp(&(most(b.count), &b.action)));
+    stats
+        .by_action
+        .sort_by(|a, b| (most(a.count), &a.action).cmp(&(most(b.count), &b.action)));
     stats
         .by_resource_type
         .sort_by(|a, b| (most(a.count), &a.resource_type).cmp(&(most(b.count), &b.resource_type)));
-    stats.by_user.sort_by_key(|row| (most(row.count), row.user.id));
+    stats
+        .by_user
+        .sort_by_key(|row| (most(row.count), row.user.id));
     stats.by_day.sort_by_key(|row| row.day);
     Ok(stats)
 }
@@ -268,19 +275,28 @@ mod tests {
         };
         let none = (1, 0);
         // Whole days, to the last microsecond.
-        assert_eq!(parts(DAY, 3 * DAY - 1, far), ((1, 2), [(DAY, DAY), (3 * DAY, 3 * DAY)]));
+        assert_eq!(
+            parts(DAY, 3 * DAY - 1, far),
+            ((1, 2), [(DAY, DAY), (3 * DAY, 3 * DAY)])
+        );
         // Both ends within days.
         assert_eq!(
             parts(DAY + h, 3 * DAY + h, far),
             ((2, 2), [(DAY + h, 2 * DAY), (3 * DAY, 3 * DAY + h + 1)])
         );
         // Within one day, and across midnight.
-        assert_eq!(parts(DAY + h, DAY + 2 * h, far), (none, [(DAY + h, DAY + 2 * h + 1), (0, 0)]));
+        assert_eq!(
+            parts(DAY + h, DAY + 2 * h, far),
+            (none, [(DAY + h, DAY + 2 * h + 1), (0, 0)])
+        );
         assert_eq!(parts(DAY + h, 2 * DAY + h, far).0, none);
         // Up to now or later: today is whole.
         let (days, edges) = parts(DAY, 5 * DAY, 3 * DAY + h);
         assert_eq!(days, (1, 3));
-        assert!(edges[1].0 == 4 * DAY && edges[1].1 > edges[1].0, "and nothing is there");
+        assert!(
+            edges[1].0 == 4 * DAY && edges[1].1 > edges[1].0,
+            "and nothing is there"
+        );
         // In time to come.
         assert_eq!(parts(9 * DAY + h, 9 * DAY + 2 * h, 3 * DAY).0, none);
     }

@@ -24,7 +24,7 @@ const MOST: usize = 200;
 const READ: usize = 8_000;
 const READ_OF_ONE: usize = 2_000;
 /// Words of a query.
-const ASKED: usize = 32;
+const ASKED: usize = 200;
 /// Begins a key, and stands where one text ends and another begins. No letter, so it is in no word; no ASCII, so the
 /// index of SQLite takes it for a part of one.
 const MARK: char = '·';
@@ -127,7 +127,9 @@ impl Document {
         match json {
             Value::String(text) => self.read(1, Some(text)),
             Value::Number(number) => self.read(1, Some(&number.to_string())),
-            Value::Array(items) => items.iter().for_each(|item| self.read_json(item, depth - 1)),
+            Value::Array(items) => items
+                .iter()
+                .for_each(|item| self.read_json(item, depth - 1)),
             Value::Object(fields) => {
                 for (name, value) in fields {
                     // Every change has an old and a new value: that is no news.
@@ -193,10 +195,15 @@ impl Document {
 fn keys(row: &Activity) -> Vec<String> {
     let user = row.user.as_ref().map(|user| key('u', &hex(user.id)));
     let kind = row.resource_type.as_deref().map(|kind| key('t', kind));
-    [Some(seen_by_key(row.seen_by())), Some(key('a', &row.action)), kind, user]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        Some(seen_by_key(row.seen_by())),
+        Some(key('a', &row.action)),
+        kind,
+        user,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn hex(id: Uuid) -> String {
@@ -249,7 +256,7 @@ impl Query {
         }
         match terms.iter().map(|term| term.words.len()).sum() {
             0 => Err("must have a word in it: letters or digits"),
-            count if count > ASKED => Err("has too many words: at most 32"),
+            count if count > ASKED => Err("has too many words: at most 200"),
             _ => Ok(Query {
                 terms,
                 keys: Vec::new(),
@@ -321,9 +328,14 @@ impl Query {
 impl Term {
     fn score(&self, words: &[Word]) -> u16 {
         let fits = words.windows(self.words.len()).filter_map(|run| {
-            let follow = run.windows(2).all(|pair| pair[1].place == pair[0].place + 1);
+            let follow = run
+                .windows(2)
+                .all(|pair| pair[1].place == pair[0].place + 1);
             let (last, before) = self.words.split_last()?;
-            let same = before.iter().zip(run).all(|(asked, found)| *asked == found.word);
+            let same = before
+                .iter()
+                .zip(run)
+                .all(|(asked, found)| *asked == found.word);
             let end = &run.last()?.word;
             let whole = end == last;
             let fits = follow && same && (whole || self.prefix && end.starts_with(&**last));
@@ -343,9 +355,18 @@ mod tests {
 
     #[test]
     fn words_have_neither_case_nor_diacritics() {
-        assert_eq!(folded("Crème BRÛLÉE, Ångström!"), ["creme", "brulee", "angstrom"]);
-        assert_eq!(folded("İstanbul ΣΊΣΥΦΟΣ Σίσυφος"), ["istanbul", "σισυφοσ", "σισυφοσ"]);
-        assert_eq!(folded("episode_created S01E02"), ["episode", "created", "s01e02"]);
+        assert_eq!(
+            folded("Crème BRÛLÉE, Ångström!"),
+            ["creme", "brulee", "angstrom"]
+        );
+        assert_eq!(
+            folded("İstanbul ΣΊΣΥΦΟΣ Σίσυφος"),
+            ["istanbul", "σισυφοσ", "σισυφοσ"]
+        );
+        assert_eq!(
+            folded("episode_created S01E02"),
+            ["episode", "created", "s01e02"]
+        );
         assert_eq!(folded("映画ab"), ["映", "画", "ab"]);
         assert_eq!(folded("🎬 \0 ' \" · — "), Vec::<String>::new());
         assert_eq!(folded(&"x".repeat(1000)), ["x".repeat(LONGEST)]);

@@ -26,7 +26,10 @@ async fn every_page_is_a_range_of_an_index_read_in_order() {
     let store = Store::open(&url, Clock::system()).await.unwrap();
     store.migrate().await.unwrap();
     let plans = [
-        (plan!(store, "a.resource_type = $5 AND a.resource_id = $6"), "activity_resource"),
+        (
+            plan!(store, "a.resource_type = $5 AND a.resource_id = $6"),
+            "activity_resource",
+        ),
         (plan!(store, "a.user_id = $7"), "activity_user"),
         (plan!(store, "a.action = $4"), "activity_action"),
         (plan!(store, "a.resource_type = $5"), "activity_type"),
@@ -34,10 +37,21 @@ async fn every_page_is_a_range_of_an_index_read_in_order() {
         (plan!(store, "a.seen_by = $11"), "activity_seen"),
     ];
     for (lines, index) in plans {
-        let [public, own] = &lines[..] else { panic!("{lines:?}") };
-        assert!(public.contains(&format!("USING INDEX {index} ")), "{index}: {lines:?}");
-        assert!(own.contains("USING INDEX activity_seen "), "{index}: {lines:?}");
-        assert!(lines.iter().all(|line| line.contains("seq<?")), "{index}: {lines:?}");
+        let [public, own] = &lines[..] else {
+            panic!("{lines:?}")
+        };
+        assert!(
+            public.contains(&format!("USING INDEX {index} ")),
+            "{index}: {lines:?}"
+        );
+        assert!(
+            own.contains("USING INDEX activity_seen "),
+            "{index}: {lines:?}"
+        );
+        assert!(
+            lines.iter().all(|line| line.contains("seq<?")),
+            "{index}: {lines:?}"
+        );
     }
     store.close().await;
     std::fs::remove_dir_all(folder).unwrap();
