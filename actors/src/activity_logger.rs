@@ -1,9 +1,10 @@
 //! The `ActivityLogger` writes the activity history: one row for each entry of the Record.
 //!
 //! *Told by* whoever commits a change ([`Told`], after the commit).
-//! *Tells* nobody; it writes to the [`ActivitySink`], rows and cursor in one transaction.
+//! *Tells* the Broadcaster of each row that it wrote, if somebody is in `/feed`: to those who may see the row. It
+//! writes to the [`ActivitySink`], rows and cursor in one transaction.
 //! *Restart*: reads its cursor anew and goes on from there. Whatever happened to the batch in hand,
-//! each row is there once.
+//! each row is there once. A row whose batch was written just before a panic is not told of again.
 //! *Never* holds up the one that told it, and never keeps more than a bounded number of entries:
 //! what is beyond is read from the Record when its turn comes.
 
@@ -11,11 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Handler, ResponseActFuture, Supervised};
+use serde_json::value::to_raw_value;
+use uuid::Uuid;
 
+use crate::broadcaster::{Listening, Publish};
 use crate::consumer::{self, Consumer, Flush, Progress, Told, Work};
+use crate::model::activity::Activity;
+use crate::model::envelope::Ephemeral;
+use crate::model::event::Kind;
 use crate::model::record::{Entry, Seq};
 use crate::ports::{ActivitySink, Record};
-use crate::runtime::{Context, Restart, Spec};
+use crate::runtime::{Clock, Context, Restart, Spec, Teller};
 
 /// How long a row may wait for others to be written with.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -25,7 +32,16 @@ const PATIENCE: Duration = Duration::from_millis(250);
 pub struct ActivityLogger {
     record: Arc<dyn Record>,
     sink: Arc<dyn ActivitySink>,
+    voice: Voice,
     progress: Progress,
+}
+
+/// How it tells of the rows.
+#[derive(Clone)]
+pub struct Voice {
+    pub broadcaster: Teller<Publish>,
+    pub listening: Listening,
+    pub clock: Clock,
 }
 
 // Life
@@ -37,10 +53,15 @@ impl ActivityLogger {
         restart: Restart::Permanent,
     };
 
-    pub fn new(record: Arc<dyn Record>, sink: Arc<dyn ActivitySink>) -> ActivityLogger {
+    pub fn new(
+        record: Arc<dyn Record>,
+        sink: Arc<dyn ActivitySink>,
+        voice: Voice,
+    ) -> ActivityLogger {
         ActivityLogger {
             record,
             sink,
+            voice,
             progress: Progress::default(),
         }
     }
@@ -77,7 +98,7 @@ impl Handler<Flush> for ActivityLogger {
 // Work
 
 impl Consumer for ActivityLogger {
-    type Written = ();
+    type Written = Vec<Arc<Entry>>;
 
     fn progress(&mut self) -> &mut Progress {
         &mut self.progress
@@ -92,19 +113,50 @@ impl Consumer for ActivityLogger {
         Box::pin(async move { sink.cursor().await })
     }
 
-    fn write(&self, _after: Seq, batch: Vec<Arc<Entry>>) -> Work<(Seq, ())> {
+    fn write(&self, _after: Seq, batch: Vec<Arc<Entry>>) -> Work<(Seq, Self::Written)> {
         let sink = self.sink.clone();
         Box::pin(async move {
-            let (cursor, _) = sink.write(batch).await?;
-            Ok((cursor, ()))
+            let (cursor, wrote) = sink.write(batch.clone()).await?;
+            // What another node wrote, that one tells of.
+            Ok((cursor, if wrote { batch } else { Vec::new() }))
         })
     }
 
-    fn written(&mut self, (): ()) {}
+    fn written(&mut self, batch: Self::Written) {
+        if !self.voice.listening.in_feed() {
+            return;
+        }
+        for entry in &batch {
+            if let Some(event) = event(entry, &self.voice.clock) {
+                // A rejected event is counted by the mailbox; the row is there.
+                let _ = self.voice.broadcaster.tell(Publish(event));
+            }
+        }
+    }
 
     fn patience(&self, _: &Entry) -> Duration {
         PATIENCE
     }
+}
+
+/// A row as those hear of it who may see it. Not all of them may know where it was done from.
+fn event(entry: &Entry, clock: &Clock) -> Option<Ephemeral> {
+    let row = Activity {
+        ip: None,
+        ..Activity::of(entry.seq, entry)
+    };
+    let data = to_raw_value(&row)
+        .inspect_err(|error| tracing::error!(%error, seq = entry.seq, "not told of"))
+        .ok()?;
+    Some(Ephemeral {
+        id: Uuid::now_v7(),
+        event: Kind::Activity.name().into(),
+        at: clock.now(),
+        audience: row.seen_by().channels(),
+        user: row.user,
+        data,
+        except: None,
+    })
 }
 
 #[cfg(test)]

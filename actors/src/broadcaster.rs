@@ -17,10 +17,12 @@
 //! have handed it on to the hubs: that is one turn of it. A hub works off what it is told in that order, so
 //! nothing has to wait for it; but no more events are under way than [`WINDOW`].
 
+mod listening;
 mod messages;
 mod seats;
 mod window;
 
+pub use listening::Listening;
 pub use messages::{Announce, Depart, Enter, Heard, Heed, Leave, Members, Place, Publish, Rooms};
 pub use window::{Token, Window};
 
@@ -148,6 +150,12 @@ impl Broadcaster {
             reading: false,
             failures: 0,
         }
+    }
+
+    /// From now on this says whether anybody is there.
+    pub fn telling_by(mut self, listening: Listening) -> Broadcaster {
+        self.seats.tell_by(listening);
+        self
     }
 }
 

@@ -12,9 +12,9 @@ use serde_json::json;
 use serde_json::value::to_raw_value;
 use uuid::Uuid;
 
-use crate::activity_logger::ActivityLogger;
+use crate::activity_logger::{ActivityLogger, Voice};
 use crate::announce::Crier;
-use crate::broadcaster::{Announce, Broadcaster, Heed, Leave, Publish};
+use crate::broadcaster::{Announce, Broadcaster, Heed, Leave, Listening, Publish};
 use crate::consumer::{Flush, Told};
 use crate::hub::Hubs;
 use crate::janitor::{Janitor, Rounds};
@@ -104,9 +104,10 @@ impl System {
         let (delivery, housekeeping) = (Arbiter::new(), Arbiter::new());
         let (near, far) = (delivery.handle(), housekeeping.handle());
 
-        let (record, book) = (ports.record.clone(), ledger.clone());
+        let listening = Listening::default();
+        let (record, book, told) = (ports.record.clone(), ledger.clone(), listening.clone());
         let broadcaster = supervise(Broadcaster::SPEC, ledger, &near, move |_| {
-            Broadcaster::new(record, book, head)
+            Broadcaster::new(record, book, head).telling_by(told)
         });
         let publish = broadcaster.teller::<Publish>();
 
@@ -145,8 +146,13 @@ impl System {
         };
         let activity_logger = ports.activity.map(|sink| {
             let record = ports.record.clone();
+            let voice = Voice {
+                broadcaster: publish.clone(),
+                listening,
+                clock: clock.clone(),
+            };
             supervise(ActivityLogger::SPEC, ledger, &far, move |_| {
-                ActivityLogger::new(record, sink)
+                ActivityLogger::new(record, sink, voice)
             })
         });
         let notifier = ports.notifications.map(|sink| {

@@ -81,7 +81,11 @@ fn every_operation_refuses_a_parameter_that_it_does_not_know() {
             let path = row.path.replace("{id}", &id).replace("{type}", "episode");
             let path = path.replace("{room}", "team:x");
             let method: Method = row.method.to_uppercase().parse().unwrap();
-            let needed = if row.id == "search_activity" { "q=x&" } else { "" };
+            let needed = if row.id == "search_activity" {
+                "q=x&"
+            } else {
+                ""
+            };
             let refused = answer(admin.request(method, &format!("{path}?{needed}limti=5"))).await;
             assert_eq!(refused.wrong_fields(), ["limti"], "{}", row.id);
             asked += 1;

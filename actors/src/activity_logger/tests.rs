@@ -6,15 +6,23 @@ use futures_util::FutureExt;
 use proptest::prelude::*;
 
 use super::*;
+use crate::broadcaster::{Broadcaster, Depart, Enter};
+use crate::hub::Hubs;
+use crate::model::identity::{Identity, Role, UserRef};
+use crate::model::policy::own_channels;
+use crate::model::room::Namespace;
 use crate::runtime::{Clock, How, Ledger, Mailbox, supervise_here};
-use crate::testing::{Fault, MemoryActivity, MemoryRecord, noon, on_actix, settle};
+use crate::testing::{Client, Fault, MemoryActivity, MemoryRecord, noon, on_actix, settle};
 
 struct World {
     record: Arc<MemoryRecord>,
     sink: Arc<MemoryActivity>,
     clock: Clock,
     ledger: Ledger,
+    /// In `/feed`, as two users; the second is an admin.
+    clients: [Client; 2],
     logger: Mailbox<ActivityLogger>,
+    broadcaster: Mailbox<Broadcaster>,
 }
 
 impl World {
@@ -26,16 +34,61 @@ impl World {
         let clock = Clock::manual(noon());
         let ledger = Ledger::new(clock.clone());
         ledger.allow_faults();
-        let logger = supervise_here(ActivityLogger::SPEC, &ledger, |_| {
-            ActivityLogger::new(record.clone(), sink.clone())
+        let listening = Listening::default();
+        // A Record of its own, so that what a test counts is the logger's.
+        let broadcaster = supervise_here(Broadcaster::SPEC, &ledger, |_| {
+            Broadcaster::new(MemoryRecord::new(), ledger.clone(), 0).telling_by(listening.clone())
         });
+        let voice = Voice {
+            broadcaster: broadcaster.teller(),
+            listening,
+            clock: clock.clone(),
+        };
+        let logger = supervise_here(ActivityLogger::SPEC, &ledger, |_| {
+            ActivityLogger::new(record.clone(), sink.clone(), voice)
+        });
+        let hubs = Hubs::new(&ledger);
         World {
             record,
             sink,
             clock,
             ledger,
+            clients: [Client::open(&hubs), Client::open(&hubs)],
             logger,
+            broadcaster,
         }
+    }
+
+    /// From now on the clients are in `/feed`.
+    async fn listen(&self) {
+        for (client, role) in self.clients.iter().zip([Role::Viewer, Role::Admin]) {
+            let identity = Identity {
+                user: UserRef {
+                    id: Uuid::now_v7(),
+                    name: role.to_string(),
+                },
+                email: String::new(),
+                role,
+                team: None,
+                expires_at: noon(),
+            };
+            let enter = Enter {
+                subscriber: client.subscriber.clone(),
+                channels: own_channels(&identity, Namespace::Feed),
+            };
+            self.broadcaster.ask(enter).await.unwrap();
+        }
+    }
+
+    /// The rows that each client was told of.
+    fn heard(&self) -> [Vec<Seq>; 2] {
+        [0, 1].map(|client| {
+            let events = self.clients[client].events().into_iter();
+            let events = events.filter(|event| event["event"] == "activity");
+            events
+                .map(|event| event["data"]["seq"].as_u64().unwrap())
+                .collect()
+        })
     }
 
     /// Commits a change and tells of it.
@@ -266,4 +319,70 @@ proptest! {
             assert!(world.ledger.row("ActivityLogger").unwrap().balances());
         });
     }
+}
+
+#[test]
+fn who_is_in_the_feed_hears_of_each_row_that_it_may_see_when_it_is_written() {
+    on_actix(async {
+        let world = World::new();
+        world.change();
+        world.seconds(1).await;
+        world.listen().await;
+        for event in [
+            "episode_created",
+            "admin_action",
+            "file_download",
+            "episode_deleted",
+        ] {
+            let _ = world.logger.tell(Told(world.record.append(event, vec![])));
+        }
+        settle().await;
+        assert_eq!(world.heard(), [[0; 0]; 2], "not before it is written");
+        world.seconds(1).await;
+        // The download is somebody else's.
+        assert_eq!(world.heard(), [vec![2, 5], vec![2, 3, 4, 5]]);
+        let event = &world.clients[0].events()[0];
+        assert_eq!(event["data"]["action"], "episode_created");
+        assert_eq!(event["data"]["resource_name"], "Pilot");
+        assert!(event["data"]["ip"].is_null() && event.get("seq").is_none());
+    });
+}
+
+#[test]
+fn what_another_node_wrote_is_told_of_by_that_one() {
+    on_actix(async {
+        let world = World::new();
+        settle().await;
+        world.listen().await;
+        world.sink.overtake(1);
+        world.change();
+        world.change();
+        world.seconds(3).await;
+        assert_eq!(world.heard(), [vec![2], vec![2]]);
+    });
+}
+
+#[test]
+fn to_an_empty_feed_nothing_is_told() {
+    on_actix(async {
+        let world = World::new();
+        world.listen().await;
+        for client in &world.clients {
+            let key = client.subscriber.key;
+            world.broadcaster.tell(Depart { key }).unwrap();
+        }
+        settle().await;
+        let row = || {
+            world
+                .ledger
+                .rows()
+                .into_iter()
+                .find(|row| row.name == "Broadcaster")
+        };
+        let before = row().unwrap().handled;
+        world.change();
+        world.seconds(1).await;
+        world.each_row_is_there_once();
+        assert_eq!(row().unwrap().handled, before);
+    });
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::WINDOW;
+use super::listening::Listening;
 use super::window::Window;
 use crate::model::room::Channel;
 use crate::room::{self, Room};
@@ -20,6 +21,7 @@ pub struct Seats {
     rooms: HashMap<Arc<Channel>, Seat>,
     next_number: u64,
     members: HashMap<Key, Member>,
+    listening: Listening,
 }
 
 /// A room in use.
@@ -59,7 +61,13 @@ impl Seats {
             rooms: HashMap::new(),
             next_number: 0,
             members: HashMap::new(),
+            listening: Listening::default(),
         }
+    }
+
+    /// From now on this says whether anybody is there.
+    pub fn tell_by(&mut self, listening: Listening) {
+        self.listening = listening;
     }
 
     /// The rooms in use among these channels, each once and by their numbers.
@@ -106,7 +114,9 @@ impl Seats {
                 None => Arc::new(channel),
             };
             member.channels.push(channel.clone());
-            let seat = self.rooms.entry(channel).or_insert_with(|| {
+            let listening = &self.listening;
+            let seat = self.rooms.entry(channel).or_insert_with_key(|channel| {
+                listening.used(channel, true);
                 self.next_number += 1;
                 Seat {
                     number: self.next_number,
@@ -147,6 +157,7 @@ impl Seats {
             if seat.members == 0 {
                 // What was handed to it before is still dealt with; then it ends.
                 self.rooms.remove(channel);
+                self.listening.used(channel, false);
             }
         }
         if member.channels.is_empty() {

@@ -38,6 +38,7 @@ events! {
     ViewerJoined "viewer_joined" false "room `episode:<id>` in `/episodes`";
     ViewerLeft "viewer_left" false "room `episode:<id>` in `/episodes`";
     Typing "typing" false "room `episode:<id>` in `/episodes`";
+    Activity "activity" false "`/feed`, to those who may see the row";
     Notification "notification" false "`/feed`, room `user:<id>`";
     NotificationRead "notification_read" false "`/feed`, room `user:<id>`";
     PresenceChanged "presence_changed" false "`/feed`, `/`";
@@ -78,7 +79,6 @@ const KEPT: &[&str] = &[
     "file_uploaded", "file_deleted", "file_download",
     "job_created", "job_started", "job_completed", "job_failed", "job_retry", "job_retried", "job_cancelled",
     "job_progress", "job_processor_started",
-    "activity",
 ];
 
 /// Characters of a [`CustomName`], at most.

@@ -55,6 +55,7 @@ pub fn summary(kind: Kind) -> &'static str {
         Kind::ViewerJoined => "Somebody looks at the episode",
         Kind::ViewerLeft => "Somebody looks at the episode no more",
         Kind::Typing => "Somebody is typing",
+        Kind::Activity => "A row was added to the history",
         Kind::Notification => "A notification for the user",
         Kind::NotificationRead => "The user read or removed notifications, on whichever device",
         Kind::PresenceChanged => "Somebody came, left, or is otherwise now",
@@ -98,6 +99,7 @@ fn data(kind: Kind, schemas: &Map<String, Value>) -> Value {
                 json!({"type": "string", "maxLength": 64, "examples": ["title"]}),
             ),
         ]),
+        Kind::Activity => named("Activity"),
         Kind::Notification => with(&schemas["Notification"], "unread_count", count()),
         Kind::NotificationRead => object(&[
             (
