@@ -91,7 +91,10 @@ async fn what_is_private_stays_with_its_user_and_the_admins(kind: Kind) {
         .patch(&path, json!({"name": "Anna", "team": "drama"}))
         .await
         .data();
-    admin.post("socket/broadcast", json!({"data": 1})).await.data();
+    admin
+        .post("socket/broadcast", json!({"data": 1}))
+        .await
+        .data();
     bed.flushed().await;
     let sees = async |client: &Client| {
         let rows = client.get("activity/feed?action=user_updated").await;
