@@ -13,6 +13,7 @@ mod episodes;
 mod headers;
 mod idempotency;
 mod inbox;
+mod isolation;
 mod keys;
 mod metrics;
 mod outsiders;
