@@ -3,6 +3,7 @@
 //! ```text
 //! passwords.rs  Argon2id, on blocking threads, few at once
 //! tokens.rs     access tokens: our own, and an outside issuer's
+//! issuer.rs     the keys of an outside issuer, as their files have them now
 //! known.rs      users looked up a moment ago
 //! ```
 //!
@@ -27,6 +28,7 @@ use crate::store::refresh_tokens::{self, Rotation};
 use crate::store::users::{self, Outsider};
 use crate::store::{Store, StoreError, login_attempts};
 
+mod issuer;
 pub mod kept;
 mod known;
 pub mod passwords;

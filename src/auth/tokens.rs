@@ -4,12 +4,10 @@
 //! among the keys, never how a key is used. Time is checked here, on the server's clock.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
 use chrono::{DateTime, Duration, Utc};
 use hmac::{Hmac, KeyInit, Mac};
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
 };
@@ -23,6 +21,7 @@ use callboard_actors::model::identity::{Role, User};
 use callboard_actors::ports::Denied;
 use callboard_actors::runtime::Clock;
 
+use super::issuer::{Issuer, Key};
 use super::kept::kept_secret;
 use crate::config;
 use crate::store::users::Outsider;
@@ -42,7 +41,8 @@ pub struct Tokens {
     clock: Clock,
     signing: EncodingKey,
     prints: Hmac<Sha256>,
-    keys: Vec<Key>,
+    own: Key,
+    outside: Issuer,
     issuer: Option<String>,
     audience: Option<String>,
     checked: Mutex<HashMap<Box<str>, Bearer>>,
@@ -52,14 +52,6 @@ pub struct Tokens {
 const CHECKED: usize = 4096;
 /// A longer one is checked each time.
 const SHORT: usize = 1024;
-
-struct Key {
-    algorithm: Algorithm,
-    key: DecodingKey,
-    /// A key set names its keys.
-    kid: Option<String>,
-    own: bool,
-}
 
 /// Who a token that was found good speaks of.
 #[derive(Clone, Debug)]
@@ -102,6 +94,8 @@ struct Claims {
     #[serde(default)]
     email: Option<String>,
     #[serde(default)]
+    email_verified: Option<Value>,
+    #[serde(default)]
     name: Option<String>,
     #[serde(default)]
     role: Option<Value>,
@@ -116,23 +110,17 @@ impl Tokens {
             Some(secret) => secret.reveal().as_bytes().to_vec(),
             None => kept_secret(&folder.join("jwt.secret"), "every session ends")?,
         };
-        let mut keys = vec![Key {
-            algorithm: Algorithm::HS256,
-            key: DecodingKey::from_secret(&secret),
-            kid: None,
-            own: true,
-        }];
-        if let Some(path) = &jwt.public_key_file {
-            keys.push(public_key(path)?);
-        }
-        if let Some(path) = &jwt.jwks_file {
-            keys.extend(key_set(path)?);
-        }
         Ok(Tokens {
-            clock,
             signing: EncodingKey::from_secret(&secret),
             prints: prints(&secret),
-            keys,
+            own: Key {
+                algorithm: Algorithm::HS256,
+                key: DecodingKey::from_secret(&secret),
+                kid: None,
+                own: true,
+            },
+            outside: Issuer::new(jwt, clock.clone())?,
+            clock,
             issuer: jwt.issuer.clone(),
             audience: jwt.audience.clone(),
             checked: Mutex::default(),
@@ -174,16 +162,16 @@ impl Tokens {
             return Err(Denied::Invalid);
         }
         let now = self.clock.now();
-        // The keys do not change, so of a token that was good only the end can make it bad.
+        // Our own key does not change, so of a token of ours that was good only the end can make it bad.
         if let Some(bearer) = self.checked.lock().get(token)
             && bearer.expires_at > now
         {
             return Ok(bearer.clone());
         }
         let header = decode_header(token).map_err(|_| Denied::Invalid)?;
-        let (key, claims) = self
-            .keys
-            .iter()
+        let outside = self.outside.keys();
+        let (key, claims) = std::iter::once(&self.own)
+            .chain(outside.iter())
             .filter(|key| key.algorithm == header.alg)
             .filter(|key| key.kid.is_none() || header.kid.is_none() || key.kid == header.kid)
             .find_map(|key| Some((key, self.claims(token, key)?)))
@@ -266,8 +254,12 @@ impl Claims {
             text.map(|text| text.trim().to_owned())
                 .filter(|text| !text.is_empty())
         };
+        // One that the issuer has not verified is whatever somebody typed, and an account is adopted by it.
+        let verified = self
+            .email_verified
+            .is_none_or(|it| it == true || it == "true");
         let email = filled(self.email)
-            .filter(|email| config::is_email(email))
+            .filter(|email| verified && config::is_email(email))
             // An address must be there and must be nobody else's.
             .unwrap_or_else(|| format!("{}@outside.invalid", Uuid::now_v7()));
         Some(Outsider {
@@ -290,72 +282,4 @@ fn prints(secret: &[u8]) -> Hmac<Sha256> {
     let mut mac = Hmac::new_from_slice(secret).expect("HMAC takes a key of any length");
     mac.update(b"callboard fingerprint\n");
     mac
-}
-
-fn public_key(path: &Path) -> Result<Key, KeyError> {
-    let pem = fs::read(path)
-        .map_err(|error| KeyError(format!("{} cannot be read: {error}", path.display())))?;
-    let tries = [
-        (Algorithm::EdDSA, DecodingKey::from_ed_pem(&pem)),
-        (Algorithm::ES256, DecodingKey::from_ec_pem(&pem)),
-        (Algorithm::RS256, DecodingKey::from_rsa_pem(&pem)),
-    ];
-    tries
-        .into_iter()
-        .find_map(|(algorithm, key)| {
-            Some(Key {
-                algorithm,
-                key: key.ok()?,
-                kid: None,
-                own: false,
-            })
-        })
-        .ok_or_else(|| {
-            KeyError(format!(
-                "JWT_PUBLIC_KEY_FILE: {} holds no public key in PEM; RSA, EC P-256 and Ed25519 are accepted",
-                path.display()
-            ))
-        })
-}
-
-fn key_set(path: &Path) -> Result<Vec<Key>, KeyError> {
-    let wrong = |what: String| KeyError(format!("JWT_JWKS_FILE: {}: {what}", path.display()));
-    let text = fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let set: Value = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-    let listed = set["keys"]
-        .as_array()
-        .ok_or_else(|| wrong("there is no list `keys`".into()))?;
-    // One by one: a key of a kind that is not known here must not hide the others.
-    let keys: Vec<Key> = listed
-        .iter()
-        .filter_map(|value| serde_json::from_value::<Jwk>(value.clone()).ok())
-        .filter_map(|jwk| {
-            let algorithm = algorithm_of(&jwk)?;
-            Some(Key {
-                algorithm,
-                key: DecodingKey::from_jwk(&jwk).ok()?,
-                kid: jwk.common.key_id.clone(),
-                own: false,
-            })
-        })
-        .collect();
-    if keys.is_empty() {
-        let what = "no key in it can be used; RSA, EC P-256 and Ed25519 public keys are accepted";
-        return Err(wrong(what.into()));
-    }
-    Ok(keys)
-}
-
-/// The one algorithm that a key of this kind is for. A symmetric key in a public set is none.
-fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
-    match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => Some(Algorithm::RS256),
-        AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => {
-            Some(Algorithm::ES256)
-        }
-        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
-            Some(Algorithm::EdDSA)
-        }
-        _ => None,
-    }
 }

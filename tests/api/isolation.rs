@@ -45,8 +45,8 @@ const WHOSE: &[(&str, Whose)] = &[
     ("activity_of_resource", Whose::Everybodys),
     ("read_notification", Whose::Own),
     ("delete_notification", Whose::Own),
-    ("resource_viewers", Whose::Everybodys),
-    ("leave_resource", Whose::Caller),
+    ("list_resource_viewers", Whose::Everybodys),
+    ("stop_viewing", Whose::Caller),
 ];
 
 fn whose(id: &str) -> Option<Whose> {

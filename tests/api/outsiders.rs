@@ -1,5 +1,6 @@
 //! Users of an outside issuer: RS256, ES256 and EdDSA, by a public key or a key set.
 
+use callboard::store::record;
 use callboard::store::users::{self, Filter};
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -173,5 +174,91 @@ fn a_key_set_has_the_right_key_for_each_token() {
         }
         // And our own tokens still are good.
         bed.viewer().await.get("auth/me").await.data();
+    });
+}
+
+#[test]
+fn keys_that_are_exchanged_count_within_seconds_and_a_broken_file_changes_nothing() {
+    run(async {
+        let pairs = keys::pairs();
+        let folder = Folder::new();
+        let path = folder.path().join("jwks.json");
+        let write = |numbers: &[usize]| {
+            let jwk = |number: &usize| {
+                let pair = &pairs[*number];
+                let mut jwk = Jwk::from_encoding_key(&pair.private, pair.algorithm).unwrap();
+                jwk.common.key_id = Some(format!("k{number}"));
+                jwk
+            };
+            let keys = numbers.iter().map(jwk).collect();
+            let set = serde_json::to_string(&JwkSet { keys }).unwrap();
+            std::fs::write(&path, set).unwrap();
+        };
+        write(&[0]);
+        let file = path.display().to_string();
+        let bed = Bed::on(folder, &[("JWT_JWKS_FILE", file.as_str())]).await;
+        let status = async |number: usize| {
+            let (pair, kid) = (&pairs[number], format!("k{number}"));
+            let claims = claims(json!({"exp": bed.clock.now().timestamp() + 600}));
+            let token = sign(pair.algorithm, Some(&kid), &pair.private, &claims);
+            let client = bed.anonymous().with_token(&token);
+            client.get("auth/me").await.status
+        };
+        let later = || bed.clock.advance(std::time::Duration::from_secs(6));
+        assert_eq!((status(0).await, status(1).await), (200, 401));
+        write(&[0, 1]);
+        assert_eq!(status(1).await, 401, "it is not looked at for each token");
+        later();
+        assert_eq!((status(0).await, status(1).await), (200, 200));
+        write(&[1, 2]);
+        later();
+        assert_eq!(
+            (status(0).await, status(1).await, status(2).await),
+            (401, 200, 200),
+            "a key that is gone is good no more"
+        );
+        std::fs::write(&path, "{\"keys\": [").unwrap();
+        later();
+        assert_eq!((status(0).await, status(2).await), (401, 200));
+        std::fs::remove_file(&path).unwrap();
+        later();
+        assert_eq!(status(2).await, 200);
+        write(&[0]);
+        later();
+        assert_eq!((status(0).await, status(2).await), (200, 401));
+    });
+}
+
+#[test]
+fn an_account_is_adopted_by_a_verified_address_alone_and_that_is_on_the_record() {
+    run(async {
+        let pair = &keys::pairs()[0];
+        let bed = with_public_key(pair).await;
+        let admin = users::find_by_email(bed.store(), "admin@localhost");
+        let admin = admin.await.unwrap().unwrap();
+        let me = async |sub: &str, verified: Value| {
+            let mut extra = json!({"sub": sub, "email": "admin@localhost"});
+            if !verified.is_null() {
+                extra["email_verified"] = verified;
+            }
+            let token = sign(pair.algorithm, None, &pair.private, &claims(extra));
+            let client = bed.anonymous().with_token(&token);
+            client.get("auth/me").await.data().clone()
+        };
+        for unverified in [json!(false), json!("false"), json!(0)] {
+            let eve = me("eve", unverified).await;
+            assert_eq!(eve["role"], "viewer");
+            assert_ne!(eve["email"], "admin@localhost");
+        }
+        let own = me("the-admin", json!(true)).await;
+        assert_eq!(own["id"], admin.id.to_string());
+        assert_eq!(
+            own["role"], "admin",
+            "a role of ours is not the token's to change"
+        );
+        let head = record::span(bed.store()).await.unwrap().last;
+        let last = record::after(bed.store(), head - 1, 1).await.unwrap();
+        assert_eq!(last[0].event, "user_updated");
+        assert!(last[0].data.get().contains(r#""changes":{"subject":{}}"#));
     });
 }

@@ -60,6 +60,9 @@ async fn a_viewer_gets_into_no_room_that_is_not_its_own(kind: Kind) {
         let refused = Stream::try_open(&server.url(), &query, None).await;
         let refused = refused.map(drop).expect_err("it is not let in");
         assert_eq!(refused.0, status, "{query}: {}", refused.1);
+        let refused = Plain::try_open(&server.ws_url(), &query).await;
+        let refused = refused.map(drop).expect_err("it is not let in");
+        assert_eq!(refused.status, status, "{query}: {}", refused.body);
     }
     let query = format!("token={}&namespaces=feed&rooms={others}", viewer.token);
     let refused = Stream::try_open(&server.url(), &query, None).await;
