@@ -408,6 +408,7 @@ impl SocketRegistry {
             let Some(line) = self.lines.get_mut(id) else {
                 continue;
             };
+            let since = line.connection.opened_at();
             let its = line.sockets.iter().filter(|it| it.user_id() == change.id);
             let sids: Vec<_> = its.map(|socket| socket.sid.clone()).collect();
             for sid in sids {
@@ -415,7 +416,7 @@ impl SocketRegistry {
                 else {
                     continue;
                 };
-                line.follow(&sid, change.follow(&identity), &self.leave);
+                line.follow(&sid, change.follow(&identity, since), &self.leave);
             }
         }
         self.lately.note(now, change);

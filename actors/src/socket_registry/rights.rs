@@ -26,6 +26,8 @@ pub(super) struct Change {
     disabled: bool,
     #[serde(default)]
     changes: Changes,
+    #[serde(skip)]
+    at: DateTime<Utc>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -53,16 +55,19 @@ pub(super) enum Follow {
 
 impl Change {
     pub fn read(entry: &Entry) -> Option<Change> {
-        serde_json::from_str(entry.data.get()).ok()
+        let change: Change = serde_json::from_str(entry.data.get()).ok()?;
+        Some(Change {
+            at: entry.at,
+            ..change
+        })
     }
 
-    /// For a socket that was there before the change.
-    pub fn follow(&self, identity: &Identity) -> Follow {
-        let lowered = self
-            .changes
-            .role
-            .as_ref()
-            .is_some_and(|role| role.new < role.old);
+    /// For a socket that is there. `since`: when its connection was opened; one that was let in after the change, as what
+    /// its user is by it, stays.
+    pub fn follow(&self, identity: &Identity, since: DateTime<Utc>) -> Follow {
+        let lowered = self.changes.role.as_ref().is_some_and(|role| {
+            role.new < role.old && (since <= self.at || identity.role > role.new)
+        });
         let disabled = self
             .changes
             .disabled

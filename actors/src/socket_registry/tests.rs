@@ -324,6 +324,28 @@ fn who_was_let_in_as_what_it_was_just_before_a_change_does_not_stay() {
 }
 
 #[test]
+fn who_comes_in_as_what_it_is_before_the_lowering_is_heard_stays() {
+    on_actix(async {
+        let bed = bed();
+        let anna = identity("anna", Role::Admin).user;
+        let after = noon() + chrono::Duration::seconds(1);
+        let (old, new) = (
+            FakeConnection::new("old", after),
+            FakeConnection::new("new", after),
+        );
+        bed.attach_as(&old, "s1", &anna, Role::Admin, 60).await;
+        bed.attach_as(&new, "s2", &anna, Role::Viewer, 60).await;
+        let lowered = json!({"role": {"old": "admin", "new": "viewer"}});
+        bed.registry.tell(Heard(changed(&anna, lowered))).unwrap();
+        settle().await;
+        assert_eq!(
+            (old.closed(), new.closed()),
+            (Some(Reason::Unauthorized), None)
+        );
+    });
+}
+
+#[test]
 fn a_connection_with_sockets_of_two_users_is_both_users_and_leaves_nothing_of_either() {
     on_actix(async {
         let bed = bed();
