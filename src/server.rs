@@ -274,6 +274,11 @@ fn live_parts(
         catalogue: store.clone(),
         store: (*store).clone(),
         inbox,
+        receipts: handles.receipts.clone(),
+        strange_acks: ledger.counter(
+            "strange_acknowledgements",
+            "Acknowledgements of what was not sent to that user",
+        ),
         broadcaster: handles.broadcaster.clone(),
         hubs: handles.hubs.clone(),
         presence: handles.presence.clone(),

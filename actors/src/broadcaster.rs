@@ -39,6 +39,7 @@ use crate::model::envelope::{Delivery, Envelope, Ephemeral};
 use crate::model::record::{Entry, Seq};
 use crate::model::room::Channel;
 use crate::ports::{Record, Unavailable};
+use crate::receipts::Receipts;
 use crate::room::{self, Room};
 use crate::runtime::{Context, Counter, Ledger, Mailbox, Restart, Spec};
 use seats::Seats;
@@ -82,6 +83,7 @@ pub struct Broadcaster {
     /// The rooms that were handed what is on its way; `None`: whatever comes has to wait for that.
     phase: Option<Vec<u64>>,
     seats: Seats,
+    receipts: Receipts,
     heeding: Vec<Heed>,
     unheard: VecDeque<Arc<Entry>>,
     /// The Record shall be looked at, whatever was told.
@@ -139,6 +141,7 @@ impl Broadcaster {
             outgoing: None,
             tick: 0,
             seats: Seats::new(ledger, window.clone()),
+            receipts: Receipts::default(),
             window,
             under_way: Window::new(WINDOW),
             blocked: None,
@@ -156,6 +159,11 @@ impl Broadcaster {
     pub fn telling_by(mut self, listening: Listening) -> Broadcaster {
         self.seats.tell_by(listening);
         self
+    }
+
+    /// What clients acknowledge is kept here.
+    pub fn noting(self, receipts: Receipts) -> Broadcaster {
+        Broadcaster { receipts, ..self }
     }
 }
 
@@ -406,7 +414,9 @@ impl Broadcaster {
         }
         let envelope = match &outgoing.event {
             Event::Recorded(entry) => Envelope::recorded(entry),
-            Event::Moment(event) => Envelope::ephemeral(event),
+            Event::Moment(event) => {
+                Envelope::ephemeral(event).with_receipt(self.receipts.expect(event))
+            }
         };
         let rooms = seats.iter().map(|seat| seat.room.clone()).collect();
         self.phase = Some(numbers);

@@ -26,6 +26,7 @@ use crate::ports::{
     ActivitySink, Housekeeping, NotificationSink, PresenceMemory, Record, Resumes, Unavailable,
 };
 use crate::presence_registry::{Book, PresenceRegistry, Sight, Signs};
+use crate::receipts::Receipts;
 use crate::runtime::{Clock, Ledger, Mailbox, supervise};
 use crate::scribe::{self, Scribe};
 use crate::socket_registry::SocketRegistry;
@@ -66,6 +67,8 @@ pub struct PresenceSettings {
 pub struct Handles {
     pub broadcaster: Mailbox<Broadcaster>,
     pub hubs: Hubs,
+    /// Pushes that clients may acknowledge.
+    pub receipts: Receipts,
     pub sockets: Mailbox<SocketRegistry>,
     pub presence: Option<Mailbox<PresenceRegistry>>,
     /// Who views what, to be read.
@@ -104,10 +107,13 @@ impl System {
         let (delivery, housekeeping) = (Arbiter::new(), Arbiter::new());
         let (near, far) = (delivery.handle(), housekeeping.handle());
 
-        let listening = Listening::default();
-        let (record, book, told) = (ports.record.clone(), ledger.clone(), listening.clone());
+        let (listening, receipts) = (Listening::default(), Receipts::default());
+        let (record, book) = (ports.record.clone(), ledger.clone());
+        let (told, noted) = (listening.clone(), receipts.clone());
         let broadcaster = supervise(Broadcaster::SPEC, ledger, &near, move |_| {
-            Broadcaster::new(record, book, head).telling_by(told)
+            Broadcaster::new(record, book, head)
+                .telling_by(told)
+                .noting(noted)
         });
         let publish = broadcaster.teller::<Publish>();
 
@@ -192,6 +198,7 @@ impl System {
             handles: Handles {
                 broadcaster,
                 hubs: Hubs::new(ledger),
+                receipts,
                 sockets,
                 presence,
                 sight,

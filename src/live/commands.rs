@@ -1,6 +1,8 @@
 //! What a client may ask of its socket: `join`, `leave`, `view`, `unview`, `status`, `typing`,
-//! `refresh`. One table for every protocol; an answer is `{"ok": true, …}` or
+//! `refresh`; `read` and `delivered` are in [`super::reading`]. One table for every protocol; an answer is `{"ok": true, …}` or
 //! `{"ok": false, "error": {"code", "message"}}`.
+
+use std::sync::Arc;
 
 use callboard_actors::broadcaster::{Leave, Publish};
 use callboard_actors::model::envelope::Ephemeral;
@@ -12,7 +14,7 @@ use callboard_actors::model::room::{Channel, Namespace, Room};
 use callboard_actors::ports::{Resumable, Unavailable};
 use callboard_actors::presence_registry::{Choose, Unview, View, Viewed};
 use callboard_actors::runtime::AskError;
-use callboard_actors::session::{Protocol, Refused, Socket};
+use callboard_actors::session::{Arguments, Protocol, Refused, Socket};
 use callboard_actors::socket_registry::{Left, Renewed};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -20,10 +22,11 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Live;
 use super::admission::{MOST_ROOMS, channel, no_episode};
+use super::asked::Asked;
 use super::errands::Entered;
 use super::state::State;
+use super::{Live, once};
 
 /// Why a command was not done.
 pub(super) struct Fault {
@@ -32,15 +35,22 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    fn new(code: &str, message: impl Into<String>) -> Fault {
+    pub(super) fn new(code: &str, message: impl Into<String>) -> Fault {
         Fault {
             code: code.to_owned(),
             message: message.into(),
         }
     }
 
-    fn busy() -> Fault {
+    pub(super) fn busy() -> Fault {
         Fault::new("unavailable", "the server is too busy; try again")
+    }
+
+    fn answer(self) -> Value {
+        json!({
+            "ok": false,
+            "error": { "code": self.code, "message": self.message },
+        })
     }
 }
 
@@ -68,7 +78,7 @@ impl From<Refused> for Fault {
 }
 
 /// The members of a successful answer, after `ok`.
-type Done = Result<Value, Fault>;
+pub(super) type Done = Result<Value, Fault>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,11 +114,35 @@ struct Token {
 }
 
 /// Every one. (What they take and give is described in `http/asyncapi/commands.rs`.)
-pub const COMMANDS: [&str; 7] = [
-    "join", "leave", "view", "unview", "status", "typing", "refresh",
+pub const COMMANDS: [&str; 9] = [
+    "join", "leave", "view", "unview", "status", "typing", "read", "delivered", "refresh",
 ];
 
 impl Live {
+    /// What a client asked, and what it is answered.
+    pub(super) async fn answer(
+        &self,
+        socket: &Socket,
+        state: &Arc<State>,
+        name: String,
+        arguments: &Arguments,
+    ) -> Value {
+        let mut asked = match Asked::read(socket, name, arguments) {
+            Ok(asked) => asked,
+            Err(fault) => return fault.answer(),
+        };
+        match asked.id.take().filter(|_| once::writes(&asked.name)) {
+            // Boxed: few commands have an id.
+            Some(id) => Box::pin(self.once(socket, state, asked, id))
+                .await
+                .unwrap_or_else(|fault| fault.answer()),
+            None => {
+                let body = asked.body.as_deref();
+                self.command(socket, state, &asked.name, body).await
+            }
+        }
+    }
+
     /// Does the command and gives the whole answer.
     pub(super) async fn command(
         &self,
@@ -125,6 +159,8 @@ impl Live {
             "unview" => self.unview(socket, state, body).await,
             "status" => self.status(socket, state, body).await,
             "typing" => self.typing(socket, state, body),
+            "read" => self.read_one(state, body).await,
+            "delivered" => self.delivered(state, body).await,
             "refresh" => self.refresh(socket, state, body).await,
             other => Err(Fault::new(
                 "unknown_command",
@@ -145,10 +181,7 @@ impl Live {
                 }
                 answer
             }
-            Err(fault) => json!({
-                "ok": false,
-                "error": { "code": fault.code, "message": fault.message },
-            }),
+            Err(fault) => fault.answer(),
         }
     }
 
@@ -449,12 +482,17 @@ fn listed(viewed: Option<Result<Viewed, AskError>>) -> Done {
     serde_json::to_value(viewers).map_err(|_| Fault::busy())
 }
 
-fn read<T: DeserializeOwned>(body: Option<&RawValue>) -> Result<T, Fault> {
-    serde_json::from_str(body.map_or("null", RawValue::get))
-        .map_err(|error| invalid(error.to_string()))
+pub(super) fn read<T: DeserializeOwned>(body: Option<&RawValue>) -> Result<T, Fault> {
+    match body.map(RawValue::get) {
+        // A list of the right length would do for serde.
+        Some(text) if text.starts_with('{') => {
+            serde_json::from_str(text).map_err(|error| invalid(error.to_string()))
+        }
+        _ => Err(invalid("the body is an object")),
+    }
 }
 
-fn invalid(message: impl Into<String>) -> Fault {
+pub(super) fn invalid(message: impl Into<String>) -> Fault {
     Fault::new("validation_failed", message)
 }
 

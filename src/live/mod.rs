@@ -4,17 +4,23 @@
 //! admission.rs  origin, capacity, token, namespaces; whether a socket can be resumed
 //! resume.rs     after the door: rooms, what was missed, `ready`
 //! pages.rs      what was missed, read once for all who resume
+//! asked.rs      a command as it came
+//! once.rs       a command that is sent twice
 //! commands.rs   what a client may ask of its socket
+//! reading.rs    what a client says of its notifications
 //! errands.rs    what the registries and the Broadcaster are told of it
 //! state.rs      what is kept with a socket
 //! pid.rs        recovery ids
 //! ```
 
 mod admission;
+mod asked;
 mod commands;
 mod errands;
+mod once;
 mod pages;
 mod pid;
+mod reading;
 mod resume;
 mod state;
 
@@ -30,7 +36,8 @@ use callboard_actors::ports::{
     Answer, Authenticator, Denied, Record, Resumable, Resumes, Unavailable,
 };
 use callboard_actors::presence_registry::{PresenceRegistry, Signs};
-use callboard_actors::runtime::{Clock, Mailbox, Rejected};
+use callboard_actors::receipts::Receipts;
+use callboard_actors::runtime::{Clock, Counter, Mailbox, Rejected};
 use callboard_actors::session::{
     Admission, Application, Arguments, Connect, Connection, Protocol, Reason, Refused, Socket,
     Visit, Welcome,
@@ -39,8 +46,7 @@ use callboard_actors::socket_registry::{self, SocketRegistry};
 use callboard_actors::subscriber::Subscriber;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::to_raw_value;
 use uuid::Uuid;
 
 pub use commands::COMMANDS;
@@ -62,6 +68,10 @@ pub struct Parts {
     /// Where a command's answer is kept that may be sent twice.
     pub store: Store,
     pub inbox: Inbox,
+    /// Pushes that clients may acknowledge.
+    pub receipts: Receipts,
+    /// Acknowledgements of what nobody asked.
+    pub strange_acks: Counter,
     pub broadcaster: Mailbox<Broadcaster>,
     pub hubs: Hubs,
     /// `None` when presence is switched off.
@@ -252,8 +262,7 @@ impl Application for Live {
         let live = self.clone();
         async move {
             let state = State::of(&socket)?;
-            let body = body(&socket, &arguments);
-            let answer = live.command(&socket, &state, &name, body.as_deref()).await;
+            let answer = live.answer(&socket, &state, name, &arguments).await;
             let answer = to_raw_value(&answer).ok()?;
             Some(Arguments {
                 args: vec![answer],
@@ -261,6 +270,10 @@ impl Application for Live {
             })
         }
         .boxed()
+    }
+
+    fn acknowledged(&self, socket: Socket, number: u64, _: Arguments) {
+        self.note_arrival(&socket, number);
     }
 
     fn disconnected(&self, socket: Socket, reason: Reason) {
@@ -278,16 +291,4 @@ impl Application for Live {
     fn closed(&self, connection: Arc<dyn Connection>, reason: Reason) {
         self.close(&*connection, reason);
     }
-}
-
-/// A command's body: Socket.IO's first argument; of a plain frame everything but `id` and `type`.
-fn body(socket: &Socket, arguments: &Arguments) -> Option<Box<RawValue>> {
-    let first = arguments.args.first()?;
-    if socket.connection.protocol() != Protocol::Plain {
-        return Some(first.clone());
-    }
-    let mut object: serde_json::Map<String, Value> = serde_json::from_str(first.get()).ok()?;
-    object.shift_remove("id");
-    object.shift_remove("type");
-    to_raw_value(&object).ok()
 }

@@ -29,6 +29,7 @@ struct Inner {
     /// Joined by name, in the order of joining.
     rooms: Vec<Channel>,
     typing: Allowance,
+    repeatable: Allowance,
 }
 
 impl State {
@@ -53,6 +54,7 @@ impl State {
                 identity: Arc::new(identity),
                 rooms,
                 typing: Allowance::default(),
+                repeatable: Allowance::default(),
             }),
         }
     }
@@ -118,6 +120,11 @@ impl State {
     pub fn may_type(&self, now: i64) -> bool {
         self.inner.lock().typing.take(now, TYPING_A_SECOND)
     }
+
+    /// The same of a command with an id.
+    pub fn may_repeat(&self, now: i64) -> bool {
+        self.inner.lock().repeatable.take(now, REPEATABLE_A_SECOND)
+    }
 }
 
 /// As the SocketRegistry sees it, which tells it what its user has become.
@@ -151,6 +158,8 @@ impl Bearer for State {
 }
 
 const TYPING_A_SECOND: u32 = 10;
+/// Commands whose answer is kept for a day.
+const REPEATABLE_A_SECOND: u32 = 10;
 
 /// So many a second, counted by calendar second.
 #[derive(Default)]

@@ -21,7 +21,7 @@ use crate::support::{Kind, Server, eventually, on_both_databases};
 use attacks::Field;
 use dice::{Dice, Names};
 
-/// In `cargo xtask test`.
+/// Among the other tests. `long` has more of them.
 const PACKETS: usize = 20_000;
 
 const ATTACKERS: u64 = 24;
@@ -38,9 +38,14 @@ const HEARTBEAT: &str = "2000";
 on_both_databases!(nothing_that_anybody_says_harms_the_server);
 
 async fn nothing_that_anybody_says_harms_the_server(kind: Kind) {
+    withstands(kind, PACKETS).await;
+}
+
+/// So many packets, commands and requests do no harm.
+pub async fn withstands(kind: Kind, packets: usize) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let seed = number("CALLBOARD_TEST_SEED").unwrap_or_else(|| rand::rng().random());
-    let packets = number("CALLBOARD_HOSTILE_PACKETS").map_or(PACKETS, |packets| packets as usize);
+    let packets = number("CALLBOARD_HOSTILE_PACKETS").map_or(packets, |packets| packets as usize);
     println!("hostile: CALLBOARD_TEST_SEED={seed}, {packets} packets");
 
     let settings = [
@@ -98,7 +103,21 @@ async fn names(server: &Server) -> Names {
             .await;
         episodes.push(text(&episode["id"]));
     }
+    // The admin is told of them in a moment.
+    eventually("the admin is told", Duration::from_secs(20), || async {
+        admin
+            .get("notifications?limit=100")
+            .await
+            .data()
+            .as_array()
+            .map_or(0, Vec::len)
+            >= 8
+    })
+    .await;
+    let told = admin.get("notifications?limit=100").await.data();
+    let told = told.as_array().into_iter().flatten();
     Names {
+        notifications: told.map(|row| text(&row["id"])).collect(),
         tokens: [admin, editor, viewer]
             .iter()
             .map(|user| server.token(user, "12h"))

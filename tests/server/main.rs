@@ -15,6 +15,7 @@ mod configuration;
 mod documents;
 mod echo;
 mod hostile;
+mod inbox;
 mod ledger;
 mod live;
 mod long;

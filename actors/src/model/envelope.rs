@@ -56,6 +56,8 @@ pub struct Envelope {
     /// What Socket.IO's recovery takes as the offset: the event's own `seq`, or for `ready` the
     /// place that the socket has reached.
     offset: Option<Seq>,
+    /// Under which number a Socket.IO client acknowledges it; the same for all of them.
+    receipt: Option<u64>,
     json: Box<RawValue>,
     frames: [OnceLock<Frame>; FORMS],
 }
@@ -105,9 +107,15 @@ impl Envelope {
             name: wire.event.to_owned(),
             seq: wire.seq,
             offset,
+            receipt: None,
             json: json_of(wire),
             frames: [const { OnceLock::new() }; FORMS],
         }
+    }
+
+    /// Asks those who can for an acknowledgement under this number.
+    pub fn with_receipt(self, receipt: Option<u64>) -> Envelope {
+        Envelope { receipt, ..self }
     }
 
     /// The event as JSON.
@@ -136,7 +144,7 @@ impl Envelope {
                     .flatten()
                     .map(|it| &**it)
                     .collect();
-                socketio::event_text(namespace.path(), None, &self.name, &args)
+                socketio::event_text(namespace.path(), self.receipt, &self.name, &args)
             }
             Form::Plain => Frame::text(self.json.get()),
             Form::Sse => sse::event(self.offset, &self.name, self.json.get()),

@@ -225,6 +225,10 @@ pub trait Application: Send + Sync + 'static {
         arguments: Arguments,
     ) -> BoxFuture<'static, Option<Arguments>>;
 
+    /// The client acknowledged a number that no question of this connection has: one that the application has put
+    /// into an event itself, or none at all. Called at once, also while an event of the socket is being handled.
+    fn acknowledged(&self, _: Socket, _: u64, _: Arguments) {}
+
     /// The socket is gone: its namespace was left or its connection ended. Called once for each
     /// `connect` that succeeded, also when the session's actor panicked.
     fn disconnected(&self, socket: Socket, reason: Reason);

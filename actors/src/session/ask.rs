@@ -61,8 +61,13 @@ impl Asks {
         }
     }
 
-    /// The client answered. What nobody waits for (any more) is dropped.
-    pub(super) fn answered(&self, namespace: &str, id: u64, arguments: Arguments) {
+    /// The client answered. `Err`: nobody waits for that here (any more).
+    pub(super) fn answered(
+        &self,
+        namespace: &str,
+        id: u64,
+        arguments: Arguments,
+    ) -> Result<(), Arguments> {
         let mut open = self.open.lock();
         if open
             .waiting
@@ -71,7 +76,9 @@ impl Asks {
             && let Some(waiting) = open.waiting.remove(&id)
         {
             let _ = waiting.answer.send(Ok(arguments));
+            return Ok(());
         }
+        Err(arguments)
     }
 
     /// The client left a namespace: nothing asked there will be answered.

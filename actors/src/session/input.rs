@@ -108,8 +108,14 @@ impl Session {
                     id,
                     payload,
                 },
-                Some(_),
-            ) => self.line.answered(&namespace, id, arguments(payload)),
+                Some(space),
+            ) => {
+                let answered = self.line.answered(&namespace, id, arguments(payload));
+                if let (Err(arguments), Some(socket)) = (answered, space.socket()) {
+                    let application = self.counted.engine().application();
+                    application.acknowledged(socket.clone(), id, arguments);
+                }
+            }
             (socketio::Packet::Disconnect { .. }, Some(space)) if space.is_open() => {
                 space.push(Command::Leave);
             }

@@ -149,10 +149,16 @@ impl Line {
         self.session.get()
     }
 
-    /// The client answered a question.
-    pub fn answered(&self, namespace: &str, id: u64, arguments: Arguments) {
-        if let Some(asks) = self.asked() {
-            asks.answered(namespace, id, arguments);
+    /// The client answered a question. `Err`: it was none of this line's.
+    pub fn answered(
+        &self,
+        namespace: &str,
+        id: u64,
+        arguments: Arguments,
+    ) -> Result<(), Arguments> {
+        match self.asked() {
+            Some(asks) => asks.answered(namespace, id, arguments),
+            None => Err(arguments),
         }
     }
 

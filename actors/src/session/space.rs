@@ -110,6 +110,14 @@ impl Space {
         }
     }
 
+    /// There while the client is in.
+    pub fn socket(&self) -> Option<&Socket> {
+        match &self.seat {
+            Seat::In(socket) => Some(socket),
+            Seat::Out(_) => None,
+        }
+    }
+
     pub fn is_named(&self, namespace: &str) -> bool {
         **self.namespace() == *namespace
     }

@@ -16,6 +16,8 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 pub struct Echo {
     pub connections: parking_lot::Mutex<HashMap<String, Arc<dyn Connection>>>,
     pub sockets: parking_lot::Mutex<Vec<Socket>>,
+    /// Acknowledgements of what the engine did not ask.
+    pub strange: parking_lot::Mutex<Vec<(String, u64, usize)>>,
     pub counts: Counts,
     /// `wait` goes on for each permit.
     pub permits: Arc<Semaphore>,
@@ -46,6 +48,7 @@ impl Echo {
         Arc::new(Echo {
             connections: Default::default(),
             sockets: Default::default(),
+            strange: Default::default(),
             counts: Counts::default(),
             permits: Arc::new(Semaphore::new(0)),
             told,
@@ -189,6 +192,12 @@ impl Application for Echo {
             }
             _ => now(Some(text("unknown"))),
         }
+    }
+
+    fn acknowledged(&self, socket: Socket, id: u64, arguments: Arguments) {
+        let namespace = socket.namespace.to_string();
+        let mut strange = self.strange.lock();
+        strange.push((namespace, id, arguments.args.len()));
     }
 
     fn disconnected(&self, socket: Socket, reason: Reason) {

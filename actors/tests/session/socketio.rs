@@ -325,6 +325,31 @@ async fn the_application_asks_and_the_client_acknowledges() {
 }
 
 #[actix_rt::test]
+async fn an_acknowledgement_of_what_the_engine_did_not_ask_is_the_applications() {
+    let server = Server::start().await;
+    let mut ws = Ws::socketio(&server).await;
+    let socket = server.echo.connected().await;
+    let patience = Duration::from_secs(10);
+    ws.send("4399[]").await; // before there was any question
+    let question = socket.request("question", &question(), patience);
+    assert_eq!(ws.text().await, r#"421["question",{"n":1}]"#);
+    ws.send("437[1,2]").await;
+    ws.send("431[3]").await;
+    assert_eq!(question.await.unwrap().args.len(), 1);
+    ws.send("431[4]").await; // a second time
+    ws.send("439007199254740991[]").await;
+    // It is answered behind them.
+    ws.send(r#"420["message-with-ack",5]"#).await;
+    assert_eq!(ws.text().await, "430[5]");
+    let root = |id, arguments| ("/".to_owned(), id, arguments);
+    let strange = std::mem::take(&mut *server.echo.strange.lock());
+    let expected = [root(99, 0), root(7, 2), root(1, 1), root((1 << 53) - 1, 0)];
+    assert_eq!(strange, expected);
+    ws.leave().await;
+    server.finish().await;
+}
+
+#[actix_rt::test]
 async fn a_question_that_is_not_answered_ends_with_the_time_the_namespace_or_the_connection() {
     let server = Server::start().await;
     let mut ws = Ws::socketio(&server).await;

@@ -9,6 +9,8 @@ use rand::{RngExt, SeedableRng};
 pub struct Names {
     pub tokens: Vec<String>,
     pub episodes: Vec<String>,
+    /// Of the first attacker.
+    pub notifications: Vec<String>,
     /// A user who attacks nobody and is not needed.
     pub victim: String,
 }
@@ -76,7 +78,18 @@ const VALUES: &[&str] = &[
 ];
 
 const COMMANDS: &[&str] = &[
-    "join", "join", "join", "leave", "view", "view", "unview", "status", "typing", "read",
+    "join",
+    "join",
+    "join",
+    "leave",
+    "view",
+    "view",
+    "unview",
+    "status",
+    "typing",
+    "read",
+    "read",
+    "delivered",
     "refresh",
 ];
 const RESERVED: &[&str] = &[
@@ -168,6 +181,15 @@ impl Dice {
         }
     }
 
+    /// Somebody's, or nobody's.
+    pub fn notification(&mut self) -> String {
+        if self.names.notifications.is_empty() || self.one_in(3) {
+            return uuid::Uuid::from_u128(self.random.random()).to_string();
+        }
+        let at = self.roll(self.names.notifications.len());
+        self.names.notifications[at].clone()
+    }
+
     pub fn victim(&self) -> String {
         self.names.victim.clone()
     }
@@ -246,11 +268,21 @@ impl Dice {
             }
             "typing" => vec![("room", quoted(self.room())), ("field", self.string())],
             "refresh" => vec![("token", quoted(self.token()))],
+            "read" | "delivered" if !self.one_in(4) => {
+                let member = self.pick(&["id", "notification", "notification"]);
+                vec![(member, quoted(self.notification()))]
+            }
             _ => vec![("id", quoted(self.id()))],
         };
         if self.one_in(6) {
             let at = self.roll(members.len());
             members[at].1 = self.value();
+        }
+        // An id under which it may be sent twice, and sometimes is.
+        if self.one_in(8) {
+            let number = self.roll(200);
+            let id = self.pick(&["", "a command with an id, number "]);
+            members.push(("id", quoted(format!("{id}{number}"))));
         }
         if self.one_in(12) {
             members.push(("x", self.value()));
@@ -289,7 +321,15 @@ impl Dice {
                 "99999999999999999999999999999999999999",
             ]);
         }
-        self.pick(&["", "0", "1", "7", "4294967296", "9007199254740991"])
+        self.pick(&[
+            "",
+            "0",
+            "1",
+            "7",
+            "4294967296",
+            "1099511627776",
+            "9007199254740991",
+        ])
     }
 
     pub fn connect(&mut self) -> String {
@@ -355,6 +395,14 @@ impl Dice {
                 self.value()
             ))],
             7 | 8 => vec![Ok(self.connect())],
+            // The answer to what was not asked, or was asked of somebody else.
+            10..=14 => {
+                let (most, arguments) = (
+                    self.pick(&[99, 1 << 41, 1 << 53]),
+                    self.pick(&["", "1", "{},[]"]),
+                );
+                vec![Ok(format!("43{namespace}{}[{arguments}]", self.roll(most)))]
+            }
             9 => vec![Ok(format!(
                 "42{namespace}{acknowledgement}[{name},{},{}]",
                 self.value(),
@@ -381,6 +429,7 @@ impl Dice {
         } else {
             self.roll(1_000).to_string()
         };
+        members.retain(|(name, _)| *name != "id" || self.random.random());
         members.push(("id", id));
         members.push(("type", serde_json::to_string(&name).expect("text is JSON")));
         let mut text = Self::object(&members);

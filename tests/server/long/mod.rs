@@ -2,6 +2,7 @@
 //! counts and times that they print; `--quick` leaves them out.
 
 mod faults;
+mod hostile;
 mod idle;
 mod kill;
 mod stalled;

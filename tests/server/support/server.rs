@@ -252,6 +252,17 @@ impl Server {
         said.trim().to_owned()
     }
 
+    /// What Prometheus reads.
+    pub async fn metrics(&self) -> String {
+        let read = async {
+            reqwest::get(format!("{}/metrics", self.url()))
+                .await?
+                .text()
+                .await
+        };
+        read.await.expect("the metrics")
+    }
+
     /// The connections as an admin sees them.
     pub async fn connections(&self) -> Vec<Value> {
         let mut all = Vec::new();

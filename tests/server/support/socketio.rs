@@ -225,11 +225,17 @@ fn report(packet: &str, prefix: &str, heard: &Heard) {
     } else if let Some(seq) = body("42").filter(|_| heard.is_brief()).and_then(offset) {
         heard.push(json!({"on": "event", "name": null, "seq": seq}));
     } else if let Some(event) = body("42") {
-        let Value::Array(mut args) = parsed(event) else {
+        let digits = event.find('[').unwrap_or(event.len());
+        let Value::Array(mut args) = parsed(&event[digits..]) else {
             return heard.push(json!({"on": "strange", "packet": packet}));
         };
         let name = args.remove(0);
-        heard.push(json!({"on": "event", "name": name, "args": args}));
+        let mut report = json!({"on": "event", "name": name, "args": args});
+        // The number under which the server wants an answer.
+        if let Ok(number) = event[..digits].parse::<u64>() {
+            report["number"] = json!(number);
+        }
+        heard.push(report);
     } else if let Some(ack) = body("43") {
         let digits = ack.find('[').unwrap_or(ack.len());
         heard.push(json!({"on": "ack", "id": ack[..digits].parse::<u64>().ok(), "args": parsed(&ack[digits..])}));
