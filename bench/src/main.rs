@@ -13,7 +13,7 @@
 //! peers/          Callboard among its peers, in one table
 //! plot.rs         lines over logarithmic axes, as SVG
 //! figures.rs      medians, percentiles, and the table
-//! side_effects.rs delivery.rs throughput.rs connections.rs startup.rs activity.rs     one program each
+//! side_effects.rs delivery.rs throughput.rs connections.rs startup.rs activity.rs unread.rs     one program each
 //! ```
 //!
 //! Whoever writes runs on one thread, so that it takes at most one core from the server; clients that listen while times
@@ -35,6 +35,7 @@ mod server;
 mod side_effects;
 mod startup;
 mod throughput;
+mod unread;
 
 use std::future::Future;
 use std::path::Path;
@@ -56,6 +57,7 @@ usage: cargo xtask bench NAME [NAME…] [OPTION…]
   connections    memory of an idle connection, at 5,000
   startup        time from the start of the process to readiness
   activity       rows a second into the activity history, out of it and verified; until a row can be read
+  unread         GET notifications/unread-count a second, with 0, 100 and 10,000 unread
 
 Callboard among its peers, server on one core, load on another, in turns:
   fan-out        processor time of a delivery
@@ -83,13 +85,14 @@ PostgreSQL is measured when CALLBOARD_TEST_POSTGRES_URL names one; `cargo xtask 
 CALLBOARD_BENCH_PROGRAM names another program to measure than the `callboard` beside this one.";
 
 /// Callboard alone.
-const ALONE: [&str; 6] = [
+const ALONE: [&str; 7] = [
     "side-effects",
     "delivery",
     "throughput",
     "connections",
     "startup",
     "activity",
+    "unread",
 ];
 
 /// Callboard among its peers.
@@ -175,6 +178,7 @@ async fn run(alone: &[&str], peers: &[&str], options: &Options) -> Result<()> {
             "connections" => connections::run(options).await?,
             "startup" => startup::run(&databases, options).await?,
             "activity" => activity::run(&databases, options).await?,
+            "unread" => unread::run(&databases, options).await?,
             other => return Err(format!("{other}: no such program")),
         };
         tell(section.to_string());

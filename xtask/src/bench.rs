@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::{Result, clients, postgres, root, step};
 
 /// What runs on PostgreSQL too.
-const ON_POSTGRES: [&str; 7] = [
+const ON_POSTGRES: [&str; 8] = [
     "all",
     "alone",
     "side-effects",
@@ -15,10 +15,11 @@ const ON_POSTGRES: [&str; 7] = [
     "throughput",
     "startup",
     "activity",
+    "unread",
 ];
 
 /// What needs none of the peers.
-const ALONE: [&str; 7] = [
+const ALONE: [&str; 8] = [
     "alone",
     "side-effects",
     "delivery",
@@ -26,6 +27,7 @@ const ALONE: [&str; 7] = [
     "connections",
     "startup",
     "activity",
+    "unread",
 ];
 
 /// Builds the server and the programs in one go, so that what they share is built once, and hands the arguments on.
