@@ -115,7 +115,15 @@ struct Token {
 
 /// Every one. (What they take and give is described in `http/asyncapi/commands.rs`.)
 pub const COMMANDS: [&str; 9] = [
-    "join", "leave", "view", "unview", "status", "typing", "read", "delivered", "refresh",
+    "join",
+    "leave",
+    "view",
+    "unview",
+    "status",
+    "typing",
+    "read",
+    "delivered",
+    "refresh",
 ];
 
 impl Live {

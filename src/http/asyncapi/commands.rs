@@ -39,6 +39,8 @@ const COMMANDS: &[Command] = &[
     Command { name: "unview", summary: "View it no more", takes: &[("resource_type", What), ("resource_id", Id)], gives: &[] },
     Command { name: "status", summary: "How one is", takes: &[("status", Status), ("status_message?", Words)], gives: &[("status", Status), ("status_message", Words)] },
     Command { name: "typing", summary: "That one is typing, to the others in the room", takes: &[("room", Kind::Room), ("field", Field)], gives: &[] },
+    Command { name: "read", summary: "Note that a notification was read; Socket.IO may name it in `id`, a plain WebSocket has the frame's own there", takes: &[("notification", Id)], gives: &[("notification", Id), ("read_at", Moment), ("unread_count", Number)] },
+    Command { name: "delivered", summary: "Note that a notification arrived, which the acknowledgement of its event says as well", takes: &[("notification", Id)], gives: &[] },
     Command { name: "refresh", summary: "Show a new token before the old one ends", takes: &[("token", Token)], gives: &[("expires_at", Moment)] },
 ];
 
@@ -52,6 +54,8 @@ const CODES: &[&str] = &[
     "too_many_rooms",
     "too_many_views",
     "rate_limited",
+    "in_progress",
+    "idempotency_key_reused",
     "disabled",
     "unknown_command",
     "token_missing",
@@ -103,6 +107,19 @@ fn object(members: &[(&str, Kind)], first: Option<(&str, Value)>) -> Value {
         properties.insert(bare.into(), kind.schema());
     }
     json!({"type": "object", "required": required, "properties": properties, "additionalProperties": false})
+}
+
+/// The body, with the id under which it may be sent twice.
+fn asked(command: &Command) -> Value {
+    let mut body = object(command.takes, None);
+    body["properties"]["id"] = json!({
+        "type": ["string", "number"],
+        "minLength": 1,
+        "maxLength": 128,
+        "description": "The same id gets the first answer for a day, where the command changes something of the user's; \
+                        on a plain WebSocket it is the frame's, and means that from 16 characters on",
+    });
+    body
 }
 
 fn done(command: &Command) -> Value {
@@ -157,7 +174,7 @@ pub fn add(
     add("refused".into(), "A command was not done", refused());
     for command in COMMANDS {
         let (ask, done_name) = (command.name.to_owned(), format!("{}_done", command.name));
-        add(ask.clone(), command.summary, object(command.takes, None));
+        add(ask.clone(), command.summary, asked(command));
         add(
             done_name.clone(),
             &format!("`{ask}` was done"),

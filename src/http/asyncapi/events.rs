@@ -100,6 +100,7 @@ fn data(kind: Kind, schemas: &Map<String, Value>) -> Value {
             ),
         ]),
         Kind::Activity => named("Activity"),
+        // Socket.IO clients acknowledge it.
         Kind::Notification => with(&schemas["Notification"], "unread_count", count()),
         Kind::NotificationRead => object(&[
             (
