@@ -232,6 +232,15 @@ impl ApiError {
         .retry_after(wait)
     }
 
+    pub fn too_many_notifications(wait: Duration) -> ApiError {
+        ApiError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_notifications",
+            "everybody whom this is for has had as many notifications as this hour allows",
+        )
+        .retry_after(wait)
+    }
+
     // 500, 503
 
     /// A fault of ours. The text goes to the log, never to the client.

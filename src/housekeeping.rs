@@ -43,6 +43,7 @@ impl Retention {
         removed += login_attempts::prune(store).await?;
         removed += idempotency::prune(store).await?;
         removed += notifications::prune(store, now - self.notifications).await?;
+        removed += notifications::decisions::prune(store, now - self.notifications).await?;
         Ok(removed)
     }
 }

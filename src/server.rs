@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use callboard_actors::janitor::Rounds;
 use callboard_actors::model::identity::Role;
+use callboard_actors::notifier;
 use callboard_actors::ports::Unavailable;
 use callboard_actors::runtime::{Clock, Ledger};
 use callboard_actors::session::{self, Engine, Listen, Reason, Serving};
@@ -249,6 +250,11 @@ fn settings(config: &Config) -> system::Settings {
             timeout: config.presence.timeout,
             cleanup: config.presence.cleanup_interval,
         }),
+        notifications: notifier::Settings {
+            limit: config.notifications.rate_limit,
+            batch_size: config.notifications.batch_size,
+            batch_timeout: config.notifications.batch_timeout,
+        },
         rounds: Rounds {
             prune: PRUNE,
             prune_activity: config.activity.cleanup_interval,

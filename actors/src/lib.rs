@@ -23,6 +23,7 @@ pub mod model;
 pub mod notifier;
 pub mod ports;
 pub mod presence_registry;
+pub mod rate_limiter;
 pub mod receipts;
 pub mod room;
 pub mod runtime;

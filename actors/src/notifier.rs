@@ -1,44 +1,69 @@
 //! The `Notifier` makes notifications of the Record's entries, stores them and pushes them.
 //!
 //! *Told by* whoever commits a change ([`Told`], after the commit).
-//! *Tells* the Broadcaster: each stored notification, to the user's own room in `/feed`.
-//! *Restart*: reads its cursor anew and goes on from there. Each notification is stored once; one
-//! that was stored by a batch whose answer was lost is not pushed, and is there when the user looks.
+//! *Tells* the Broadcaster: what is pushed, to the user's own room in `/feed`. Asks the RateLimiter for permits and the
+//! PresenceRegistry who looks.
+//! *Restart*: reads its cursor anew and goes on from there, in the middle of a notice's recipients too. Each recipient of
+//! each entry is decided about once; a push of a batch whose answer was lost is not repeated, and the row is there when
+//! the user looks. What waits for the end of quiet hours is stored, and found again.
 //! *Never* holds up the one that told it.
 //!
-//! What an entry asks for is a rule of the model ([`notice`]); who is due it, is the store's
-//! to find. Preferences, quiet hours and the hourly rate come between the two: in
-//! [`NotificationSink::write`], where the rows are.
+//! What an entry asks for is a rule of the model ([`notice`]), and what becomes of it for each recipient another one
+//! ([`crate::model::decision`]); [`Delivery`] brings together what they need.
+
+mod delivery;
+
+pub use delivery::Delivery;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Handler, ResponseActFuture, Supervised};
-use serde::Serialize;
-use serde_json::value::to_raw_value;
-use uuid::Uuid;
+use actix::fut::{ActorFutureExt, wrap_future};
+use actix::{Actor, ActorContext, AsyncContext, Handler, ResponseActFuture, Supervised};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::broadcaster::Publish;
 use crate::consumer::{self, Consumer, Flush, Progress, Told, Work};
-use crate::model::envelope::Ephemeral;
-use crate::model::event::Kind;
-use crate::model::notification::{Notification, notice};
+use crate::model::notice::notice;
 use crate::model::record::{Entry, Seq};
-use crate::model::room::{Channel, Namespace, Room};
-use crate::ports::{NotificationSink, Record};
-use crate::runtime::{Clock, Context, Restart, Spec, Teller};
+use crate::ports::Record;
+use crate::runtime::{Context, Restart, Spec};
 
 /// How long the cursor may lag behind entries that ask for no notification.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How often it is seen whether a push is due.
+const TICK: Duration = Duration::from_secs(1);
+/// How often it is looked for those of which nothing is known here: a node may have died with them.
+const LOOK: TimeDelta = TimeDelta::seconds(15);
+
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Notifications per user and hour.
+    pub limit: u32,
+    /// Recipients that one transaction deals with.
+    pub batch_size: usize,
+    /// What one batch may take, before it is given up and tried again.
+    pub batch_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            limit: 50,
+            batch_size: 100,
+            batch_timeout: Duration::from_secs(5),
+        }
+    }
+}
 
 // State
 
 pub struct Notifier {
     record: Arc<dyn Record>,
-    sink: Arc<dyn NotificationSink>,
-    broadcaster: Teller<Publish>,
-    clock: Clock,
+    delivery: Delivery,
     progress: Progress,
+    /// When pushes that wait are looked for next.
+    look: DateTime<Utc>,
+    looking: bool,
 }
 
 // Life
@@ -50,17 +75,12 @@ impl Notifier {
         restart: Restart::Permanent,
     };
 
-    pub fn new(
-        record: Arc<dyn Record>,
-        sink: Arc<dyn NotificationSink>,
-        broadcaster: Teller<Publish>,
-        clock: Clock,
-    ) -> Notifier {
+    pub fn new(record: Arc<dyn Record>, delivery: Delivery) -> Notifier {
         Notifier {
             record,
-            sink,
-            broadcaster,
-            clock,
+            look: delivery.clock.now(),
+            looking: false,
+            delivery,
             progress: Progress::default(),
         }
     }
@@ -71,6 +91,15 @@ impl Actor for Notifier {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         consumer::start(self, ctx);
+        self.looking = false;
+        self.look = self.delivery.clock.now();
+        self.push_due(ctx);
+        ctx.every(TICK, |notifier, ctx| {
+            if ctx.mailbox().is_none() {
+                return ctx.stop();
+            }
+            notifier.push_due(ctx);
+        });
     }
 }
 
@@ -97,7 +126,8 @@ impl Handler<Flush> for Notifier {
 // Work
 
 impl Consumer for Notifier {
-    type Written = Vec<(Notification, u64)>;
+    /// When the next push is due of those that were deferred.
+    type Written = Option<DateTime<Utc>>;
 
     fn progress(&mut self) -> &mut Progress {
         &mut self.progress
@@ -108,15 +138,16 @@ impl Consumer for Notifier {
     }
 
     fn cursor(&self) -> Work<Seq> {
-        let sink = self.sink.clone();
-        Box::pin(async move { sink.cursor().await })
+        let delivery = self.delivery.clone();
+        Box::pin(async move { delivery.cursor().await })
     }
 
     fn write(&self, after: Seq, batch: Vec<Arc<Entry>>) -> Work<(Seq, Self::Written)> {
-        let upto = batch.last().map_or(after, |last| last.seq);
-        let notices = batch.iter().filter_map(|entry| notice(entry)).collect();
-        let sink = self.sink.clone();
-        Box::pin(async move { sink.write(after, upto, notices).await })
+        let delivery = self.delivery.clone();
+        Box::pin(async move {
+            let delivered = delivery.deliver(after, batch).await?;
+            Ok((delivered.cursor, delivered.next))
+        })
     }
 
     /// Whoever is due a notification gets it at once. Without one there is only the cursor to move,
@@ -128,171 +159,36 @@ impl Consumer for Notifier {
         }
     }
 
-    fn written(&mut self, stored: Self::Written) {
-        for (notification, unread) in stored {
-            if let Some(event) = push(&notification, unread, &self.clock) {
-                // A rejected push is counted by the mailbox; the row is there.
-                let _ = self.broadcaster.tell(Publish(event));
-            }
-        }
+    fn written(&mut self, next: Option<DateTime<Utc>>) {
+        self.expect(next);
     }
 }
 
-/// A notification as its user's clients get it.
-#[derive(Serialize)]
-struct Push<'a> {
-    #[serde(flatten)]
-    notification: &'a Notification,
-    unread_count: u64,
-}
+impl Notifier {
+    /// A push may be due then.
+    fn expect(&mut self, next: Option<DateTime<Utc>>) {
+        self.look = next.map_or(self.look, |next| next.min(self.look));
+    }
 
-fn push(notification: &Notification, unread_count: u64, clock: &Clock) -> Option<Ephemeral> {
-    let push = Push {
-        notification,
-        unread_count,
-    };
-    let data = to_raw_value(&push)
-        .inspect_err(|error| tracing::error!(%error, id = %notification.id, "not pushed"))
-        .ok()?;
-    Some(Ephemeral {
-        id: Uuid::now_v7(),
-        event: Kind::Notification.name().into(),
-        at: clock.now(),
-        user: None,
-        data,
-        audience: vec![Channel::room(
-            Namespace::Feed,
-            Room::User(notification.user_id),
-        )],
-        except: None,
-    })
+    /// Looks for pushes whose time has come, if it is time to.
+    fn push_due(&mut self, ctx: &mut Context<Self>) {
+        let now = self.delivery.clock.now();
+        if self.looking || self.look > now {
+            return;
+        }
+        self.looking = true;
+        self.look = now + LOOK;
+        let delivery = self.delivery.clone();
+        let pushed = async move { delivery.push_due().await };
+        ctx.spawn(wrap_future(pushed).map(|next, notifier: &mut Self, _| {
+            notifier.looking = false;
+            match next {
+                Ok(next) => notifier.expect(next),
+                Err(error) => tracing::warn!(%error, "could not push what has waited; retried"),
+            }
+        }));
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::broadcaster::{Broadcaster, Enter};
-    use crate::hub::Hubs;
-    use crate::runtime::{Ledger, Mailbox, supervise_here};
-    use crate::testing::{
-        Client, Fault, MemoryNotifications, MemoryRecord, noon, on_actix, settle,
-    };
-
-    struct World {
-        record: Arc<MemoryRecord>,
-        sink: Arc<MemoryNotifications>,
-        clock: Clock,
-        client: Client,
-        notifier: Mailbox<Notifier>,
-        _broadcaster: Mailbox<Broadcaster>,
-    }
-
-    impl World {
-        /// Two users, of whom the first listens.
-        async fn new() -> World {
-            let clock = Clock::manual(noon());
-            let ledger = Ledger::new(clock.clone());
-            let record = MemoryRecord::new();
-            let users = vec![Uuid::now_v7(), Uuid::now_v7()];
-            let sink = MemoryNotifications::for_users(users.clone());
-            let broadcaster = supervise_here(Broadcaster::SPEC, &ledger, |_| {
-                Broadcaster::new(record.clone(), ledger.clone(), 0)
-            });
-            let client = Client::open(&Hubs::new(&ledger));
-            let own = Channel::room(Namespace::Feed, Room::User(users[0]));
-            let enter = Enter {
-                subscriber: client.subscriber.clone(),
-                channels: vec![own],
-            };
-            broadcaster.ask(enter).await.unwrap();
-            let notifier = supervise_here(Notifier::SPEC, &ledger, |_| {
-                let (record, sink) = (record.clone(), sink.clone());
-                Notifier::new(record, sink, broadcaster.teller(), clock.clone())
-            });
-            settle().await;
-            World {
-                record,
-                sink,
-                clock,
-                client,
-                notifier,
-                _broadcaster: broadcaster,
-            }
-        }
-
-        fn change(&self, event: &str) {
-            let entry = self.record.append(event, vec![]);
-            self.notifier.tell(Told(entry)).unwrap();
-        }
-
-        fn stored(&self) -> Vec<(Uuid, Seq)> {
-            let row = |row: Notification| (row.user_id, row.event_seq.unwrap());
-            self.sink.rows().into_iter().map(row).collect()
-        }
-    }
-
-    #[test]
-    fn a_notification_is_stored_for_each_who_is_due_it_and_pushed_with_the_unread_count() {
-        on_actix(async {
-            let world = World::new().await;
-            world.change("episode_created");
-            world.change("episode_deleted");
-            settle().await;
-            let [one, two] = world.sink.users[..] else {
-                panic!()
-            };
-            assert_eq!(world.stored(), [(one, 1), (two, 1), (one, 2), (two, 2)]);
-            let pushed = world.client.events();
-            assert_eq!(world.client.names(), ["notification", "notification"]);
-            assert_eq!(pushed[0]["data"]["type"], "episode_created");
-            assert_eq!(pushed[0]["data"]["user_id"], one.to_string());
-            assert_eq!(pushed[0]["data"]["unread_count"], 1);
-            assert_eq!(pushed[1]["data"]["unread_count"], 2);
-            assert!(pushed[0].get("seq").is_none());
-        });
-    }
-
-    #[test]
-    fn an_entry_that_asks_for_no_notice_moves_the_cursor_all_the_same() {
-        on_actix(async {
-            let world = World::new().await;
-            world.change("episode_updated");
-            world.change("admin_action");
-            settle().await;
-            assert_eq!(world.sink.position(), 0, "there is nothing to hurry for");
-            world.clock.wind(PATIENCE).await;
-            settle().await;
-            assert_eq!(world.stored(), []);
-            assert_eq!(world.sink.position(), 2);
-            assert_eq!(world.notifier.ask(Flush { upto: 2 }).await, Ok(true));
-        });
-    }
-
-    #[test]
-    fn a_notification_is_stored_once_whatever_happens_to_its_batch() {
-        on_actix(async {
-            for fault in [
-                Fault::Before,
-                Fault::After,
-                Fault::PanicBefore,
-                Fault::PanicAfter,
-            ] {
-                let world = World::new().await;
-                world.sink.faults.plan([Some(fault)]);
-                world.change("episode_created");
-                world.change("episode_deleted");
-                world.record.append("episode_created", vec![]); // never told
-                world.clock.wind(Duration::from_secs(10)).await;
-                settle().await;
-                let of = |user| {
-                    let stored = world.stored().into_iter();
-                    let of_user = stored.filter(|(of, _)| *of == user);
-                    of_user.map(|(_, seq)| seq).collect::<Vec<_>>()
-                };
-                for &user in &world.sink.users {
-                    assert_eq!(of(user), [1, 2, 3], "{fault:?}");
-                }
-            }
-        });
-    }
-}
+mod tests;

@@ -7,8 +7,11 @@ use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::model::decision::Decision;
 use crate::model::identity::Identity;
-use crate::model::notification::{Notice, Notification};
+use crate::model::notice::Notice;
+use crate::model::notification::{Hour, Notification};
+use crate::model::preferences::Preferences;
 use crate::model::presence::{Choice, Memo};
 use crate::model::record::{Entry, Seq, Span};
 use crate::model::room::Channel;
@@ -39,20 +42,70 @@ pub trait ActivitySink: Send + Sync {
     fn write(&self, entries: Vec<Arc<Entry>>) -> Answer<'_, (Seq, bool)>;
 }
 
+/// How far the notifications have come: the last `seq` that is done, and of the entry after it the last recipient, by id,
+/// who was dealt with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    pub seq: Seq,
+    pub part: Option<Uuid>,
+}
+
+impl Position {
+    /// With all of this entry done.
+    pub fn after(seq: Seq) -> Position {
+        Position { seq, part: None }
+    }
+}
+
+/// Somebody whom a notice is for.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    pub user_id: Uuid,
+    pub preferences: Preferences,
+}
+
+/// What was decided for one of a notice's recipients.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    pub notice: Arc<Notice>,
+    pub user_id: Uuid,
+    pub decision: Decision,
+}
+
+/// What the Notifier writes in one transaction.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub from: Position,
+    pub to: Position,
+    pub decided: Vec<Decided>,
+}
+
 /// Where the Notifier writes.
 pub trait NotificationSink: Send + Sync {
-    fn cursor(&self) -> Answer<'_, Seq>;
+    fn position(&self) -> Answer<'_, Position>;
 
-    /// Finds the recipients of each notice, stores a notification for each, once per entry and
-    /// user, and moves the cursor from `after` to `upto`, in one transaction. As with
-    /// [`ActivitySink::write`], nothing is written if the cursor is not at `after`. Gives the
-    /// cursor, and what was stored, each with its user's unread count.
-    fn write(
+    /// Those whom a notice is for, who may log in, by id after `after`, at most `limit`.
+    fn recipients(
         &self,
-        after: Seq,
-        upto: Seq,
-        notices: Vec<Notice>,
-    ) -> Answer<'_, (Seq, Vec<(Notification, u64)>)>;
+        notice: Arc<Notice>,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Answer<'_, Vec<Recipient>>;
+
+    /// How many each of these has had in the hour that count; who has had none may be left out.
+    fn counts(&self, hour: Hour, users: Vec<Uuid>) -> Answer<'_, Vec<(Uuid, u32)>>;
+
+    /// Stores the decisions, once per entry and user, with the notifications and folds that follow from them, and moves
+    /// the position, in one transaction. `None`: the position is not `from`, and nothing was written. Else what is to
+    /// be pushed now, each with its user's unread count: what was sent, and each fold that was begun.
+    fn write(&self, batch: Batch) -> Answer<'_, Option<Vec<(Notification, u64)>>>;
+
+    /// Those whose push has waited until now, at most `limit`, each with its user's unread count. Whoever is given them
+    /// pushes them: nobody else gets them.
+    fn due(&self, limit: usize) -> Answer<'_, Vec<(Notification, u64)>>;
+
+    /// When the next waiting push is due.
+    fn next_due(&self) -> Answer<'_, Option<DateTime<Utc>>>;
 }
 
 /// What a socket needs to get back what it missed; kept so that it outlives the process.

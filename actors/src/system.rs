@@ -1,7 +1,7 @@
 //! All actors of one server: started in order, held, and stopped in reverse.
 //!
 //! Two threads: *delivery* (Broadcaster, rooms, registries, Watchman), where nothing waits for the world, and
-//! *housekeeping* (ActivityLogger, Notifier, Scribe, Janitor). Nothing here is global: several systems live
+//! *housekeeping* (ActivityLogger, Notifier, RateLimiter, Scribe, Janitor). Nothing here is global: several systems live
 //! in one process.
 
 use std::sync::Arc;
@@ -21,11 +21,12 @@ use crate::janitor::{Janitor, Rounds};
 use crate::model::envelope::Ephemeral;
 use crate::model::event::Kind;
 use crate::model::room::{Channel, Namespace};
-use crate::notifier::Notifier;
+use crate::notifier::{self, Delivery, Notifier};
 use crate::ports::{
     ActivitySink, Housekeeping, NotificationSink, PresenceMemory, Record, Resumes, Unavailable,
 };
 use crate::presence_registry::{Book, PresenceRegistry, Sight, Signs};
+use crate::rate_limiter::RateLimiter;
 use crate::receipts::Receipts;
 use crate::runtime::{Clock, Ledger, Mailbox, supervise};
 use crate::scribe::{self, Scribe};
@@ -49,6 +50,7 @@ pub struct Ports {
 pub struct Settings {
     /// `None`: presence is switched off.
     pub presence: Option<PresenceSettings>,
+    pub notifications: notifier::Settings,
     pub rounds: Rounds,
     /// Connections that this node takes.
     pub max_connections: usize,
@@ -162,9 +164,20 @@ impl System {
             })
         });
         let notifier = ports.notifications.map(|sink| {
-            let (record, clock) = (ports.record.clone(), clock.clone());
+            let counted = sink.clone();
+            let delivery = Delivery {
+                limiter: supervise(RateLimiter::SPEC, ledger, &far, move |_| {
+                    RateLimiter::new(counted)
+                }),
+                sink,
+                presence: presence.clone(),
+                broadcaster: publish,
+                clock: clock.clone(),
+                settings: settings.notifications,
+            };
+            let record = ports.record.clone();
             supervise(Notifier::SPEC, ledger, &far, move |_| {
-                Notifier::new(record, sink, publish, clock)
+                Notifier::new(record, delivery)
             })
         });
         let janitor = {

@@ -2,10 +2,12 @@
 //! For the tests of this crate and, under the feature `testing`, of others.
 
 mod client;
+mod notices;
 mod record;
 mod sinks;
 
 pub use client::{Client, FakeBearer, FakeConnection};
+pub use notices::{notice, store_notices};
 pub use record::{Fault, Faults, MemoryRecord, delivery, entry, entry_for};
 pub use sinks::{
     MemoryActivity, MemoryHousekeeping, MemoryNotifications, MemoryPresence, MemoryResumes,

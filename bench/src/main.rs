@@ -13,7 +13,7 @@
 //! peers/          Callboard among its peers, in one table
 //! plot.rs         lines over logarithmic axes, as SVG
 //! figures.rs      medians, percentiles, and the table
-//! side_effects.rs delivery.rs throughput.rs connections.rs startup.rs activity.rs unread.rs     one program each
+//! notifications.rs side_effects.rs delivery.rs throughput.rs connections.rs startup.rs activity.rs unread.rs     one each
 //! ```
 //!
 //! Whoever writes runs on one thread, so that it takes at most one core from the server; clients that listen while times
@@ -27,6 +27,7 @@ mod figures;
 mod http;
 mod live;
 mod load;
+mod notifications;
 mod options;
 mod peers;
 mod plot;
@@ -55,6 +56,7 @@ usage: cargo xtask bench NAME [NAME…] [OPTION…]
   delivery       time from the answer of a PUT to the event in a joined client
   throughput     writes a second, with 1 and with 50 writers
   connections    memory of an idle connection, at 5,000
+  notifications  notifications a second to 10,000 users
   startup        time from the start of the process to readiness
   activity       rows a second into the activity history, out of it and verified; until a row can be read
   unread         GET notifications/unread-count a second, with 0, 100 and 10,000 unread
@@ -85,11 +87,12 @@ PostgreSQL is measured when CALLBOARD_TEST_POSTGRES_URL names one; `cargo xtask 
 CALLBOARD_BENCH_PROGRAM names another program to measure than the `callboard` beside this one.";
 
 /// Callboard alone.
-const ALONE: [&str; 7] = [
+const ALONE: [&str; 8] = [
     "side-effects",
     "delivery",
     "throughput",
     "connections",
+    "notifications",
     "startup",
     "activity",
     "unread",
@@ -176,6 +179,7 @@ async fn run(alone: &[&str], peers: &[&str], options: &Options) -> Result<()> {
             "delivery" => delivery::run(&databases, options).await?,
             "throughput" => throughput::run(&databases, options).await?,
             "connections" => connections::run(options).await?,
+            "notifications" => notifications::run(&databases, options).await?,
             "startup" => startup::run(&databases, options).await?,
             "activity" => activity::run(&databases, options).await?,
             "unread" => unread::run(&databases, options).await?,

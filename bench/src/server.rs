@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
@@ -89,6 +89,23 @@ impl Data {
     /// Where the server runs.
     pub fn folder(&self) -> &std::path::Path {
         &self.folder
+    }
+
+    /// Runs a statement beside the server.
+    pub async fn execute(&self, statement: String) -> Result<()> {
+        let said = |error: sqlx::Error| error.to_string();
+        let query = sqlx::raw_sql(sqlx::AssertSqlSafe(statement));
+        match self.postgres {
+            Some(_) => {
+                let mut connection = PgConnection::connect(&self.url).await.map_err(said)?;
+                connection.execute(query).await.map_err(said)?;
+            }
+            None => {
+                let mut connection = SqliteConnection::connect(&self.url).await.map_err(said)?;
+                connection.execute(query).await.map_err(said)?;
+            }
+        }
+        Ok(())
     }
 
     /// The database's file.

@@ -154,7 +154,18 @@ impl Fields {
         }
     }
 
-    fn read<T>(&mut self, field: &str, read: impl FnOnce(Value) -> Result<T, String>) -> Given<T> {
+    /// Whether something was wrong with one of these.
+    pub fn is_wrong_about(&self, fields: &[&str]) -> bool {
+        let mut errors = self.errors.iter();
+        errors.any(|error| fields.contains(&error.field.as_str()))
+    }
+
+    /// What `read` makes of it, or says against it.
+    pub fn read<T>(
+        &mut self,
+        field: &str,
+        read: impl FnOnce(Value) -> Result<T, String>,
+    ) -> Given<T> {
         match self.take(field) {
             Given::Absent => Given::Absent,
             Given::Null => Given::Null,

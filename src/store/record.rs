@@ -329,7 +329,7 @@ async fn remove(tx: &mut Tx, upto: i64) -> Result<u64> {
     )?;
     sql!(
         tx,
-        "UPDATE cursors SET seq = (SELECT COALESCE(MIN(seq) - 1, $1) FROM record)
+        "UPDATE cursors SET seq = (SELECT COALESCE(MIN(seq) - 1, $1) FROM record), part = NULL
          WHERE seq < (SELECT COALESCE(MIN(seq) - 1, $1) FROM record)",
         upto => execute
     )?;

@@ -144,6 +144,24 @@ pub async fn get(store: &Store, id: Uuid) -> Result<User> {
     find(store, id).await?.ok_or(StoreError::NotFound)
 }
 
+/// Those of these ids that are nobody's.
+pub async fn unknown(store: &Store, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list: Vec<_> = ids.iter().map(|id| id.simple().to_string()).collect();
+    let mut conn = store.read().await?;
+    let text = by_database!(
+        conn,
+        sqlite: "SELECT id FROM users WHERE id IN (SELECT unhex(value) FROM json_each($1))",
+        postgres: "SELECT id FROM users WHERE id IN (SELECT value::uuid FROM json_array_elements_text($1::json))",
+    );
+    let known = sql!(&mut conn, text, &convert::json(&list)? => all (Uuid,))?;
+    let known: std::collections::HashSet<_> = known.into_iter().collect();
+    let ids = ids.iter().copied();
+    Ok(ids.filter(|id| !known.contains(&(*id,))).collect())
+}
+
 pub(super) async fn select(conn: &mut Conn, id: Uuid) -> Result<Option<User>> {
     sql!(conn, concat!("SELECT ", columns!(), " FROM users WHERE id = $1"), id => optional Row)?
         .map(Row::user)

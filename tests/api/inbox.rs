@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use callboard_actors::model::identity::Role;
-use callboard_actors::model::notification::{Notice, Recipients};
-use callboard_actors::model::record::Seq;
+use callboard_actors::model::notice::Audience;
 use callboard_actors::ports::NotificationSink;
+use callboard_actors::testing::{notice, store_notices};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio_tungstenite::connect_async;
@@ -19,19 +19,15 @@ async fn somebody(bed: &Bed, role: Role, count: u64) -> (Client, Vec<Value>) {
     let user = bed.user(role).await;
     let client = bed.anonymous().with_token(&bed.token(&user));
     bed.flushed().await;
-    let after = NotificationSink::cursor(bed.store()).await.unwrap();
-    let notices = (0..count).map(|number| Notice {
+    let after = bed.store().position().await.unwrap().seq;
+    let notices = (0..count).map(|number| {
         // Places that the Record has not come to: they are unlike those of any entry.
-        seq: 1_000_000 + u64::from(user.id.as_fields().2) * 1_000 + number as Seq,
-        kind: ["a", "b"][(number % 2) as usize],
-        title: "Something".into(),
-        message: format!("number {number}"),
-        data: json!({}),
-        to: Recipients::User(user.id),
-        except: None,
-        at: bed.store().now() + chrono::TimeDelta::microseconds(number as i64),
+        let seq = 1_000_000 + u64::from(user.id.as_fields().2) * 1_000 + number;
+        let at = bed.store().now() + chrono::TimeDelta::microseconds(number as i64);
+        let (kind, to) = (["a", "b"][(number % 2) as usize], Audience::user(user.id));
+        notice(seq, kind, format!("number {number}"), to, at)
     });
-    let written = NotificationSink::write(bed.store(), after, after, notices.collect());
+    let written = store_notices(bed.store(), after, after, notices.collect());
     assert_eq!(written.await.unwrap().1.len() as u64, count);
     let rows = client.get("notifications?limit=100").await;
     let rows = rows.data().as_array().unwrap().clone();

@@ -16,6 +16,7 @@ mod inbox;
 mod isolation;
 mod keys;
 mod metrics;
+mod notifying;
 mod outsiders;
 mod presence;
 mod robustness;

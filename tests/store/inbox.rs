@@ -4,11 +4,12 @@ use callboard::store::notifications::{
     Filter, delete, delivered, find, list, prune, read, read_all, unread_count,
 };
 use callboard_actors::model::identity::{Role, User};
-use callboard_actors::model::notification::{Notice, Notification, Recipients};
+use callboard_actors::model::notice::Audience;
+use callboard_actors::model::notification::Notification;
 use callboard_actors::ports::NotificationSink;
+use callboard_actors::testing::{notice, store_notices};
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::bed::{Bed, Kind};
@@ -26,18 +27,12 @@ on_both!(
 
 /// So many notifications of the user, the oldest first.
 async fn some(bed: &Bed, user: &User, count: u64) -> Vec<Notification> {
-    let after = NotificationSink::cursor(&bed.store).await.unwrap();
-    let notices = (after + 1..=after + count).map(|seq| Notice {
-        seq,
-        kind: "episode_created",
-        title: "Episode created".into(),
-        message: format!("number {seq}"),
-        data: json!({}),
-        to: Recipients::User(user.id),
-        except: None,
-        at: bed.store.now(),
+    let after = bed.store.position().await.unwrap().seq;
+    let notices = (after + 1..=after + count).map(|seq| {
+        let (to, at) = (Audience::user(user.id), bed.store.now());
+        notice(seq, "episode_created", format!("number {seq}"), to, at)
     });
-    let written = NotificationSink::write(&bed.store, after, after + count, notices.collect());
+    let written = store_notices(&bed.store, after, after + count, notices.collect());
     written
         .await
         .unwrap()

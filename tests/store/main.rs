@@ -11,6 +11,7 @@ mod feed;
 mod inbox;
 mod ledger;
 mod notifications;
+mod notifying;
 mod presence;
 mod record;
 mod requests;

@@ -4,9 +4,11 @@ use callboard::store::notifications::{Filter, list, unread_count};
 use callboard::store::users::{self, UserPatch};
 use callboard::store::{By, StoreError};
 use callboard_actors::model::identity::{Role, User};
-use callboard_actors::model::notification::{Notice, Notification, Recipients};
+use callboard_actors::model::notice::{Audience, Notice};
+use callboard_actors::model::notification::{Notification, Priority};
 use callboard_actors::model::record::Seq;
 use callboard_actors::ports::NotificationSink;
+use callboard_actors::testing::{self, store_notices};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -20,22 +22,22 @@ on_both!(
     what_is_stored_is_listed_newest_first_with_its_filters,
 );
 
-fn notice(bed: &Bed, seq: Seq, to: Recipients, except: Option<Uuid>) -> Notice {
-    Notice {
+fn notice(bed: &Bed, seq: Seq, to: Audience, except: Option<Uuid>) -> Notice {
+    let mut made = testing::notice(
         seq,
-        kind: "episode_created",
-        title: "Episode created".into(),
-        message: format!("number {seq}"),
-        data: json!({"n": seq}),
+        "episode_created",
+        format!("number {seq}"),
         to,
-        except,
-        at: bed.store.now(),
-    }
+        bed.store.now(),
+    );
+    made.except = except;
+    made.draft.data.insert("n".into(), json!(seq));
+    made
 }
 
 async fn write(bed: &Bed, after: Seq, notices: Vec<Notice>) -> (Seq, Vec<(Notification, u64)>) {
     let upto = notices.last().map_or(after + 1, |notice| notice.seq);
-    NotificationSink::write(&bed.store, after, upto, notices)
+    store_notices(&bed.store, after, upto, notices)
         .await
         .unwrap()
 }
@@ -59,20 +61,17 @@ async fn a_notice_reaches_those_it_is_for_and_nobody_else(bed: Bed) {
     users::update(&bed.store, gone.id, disable, By::nobody())
         .await
         .unwrap();
-    let (admins, team) = (
-        Recipients::Role(Role::Admin),
-        Recipients::Team("north".into()),
-    );
+    let (admins, team) = (Audience::role(Role::Admin), Audience::team("north"));
     let cases = [
         (admins.clone(), None, vec![&ada, &alan]),
         (admins, Some(ada.id), vec![&alan]),
         (team.clone(), None, vec![&ada, &ed]),
         (team, Some(ed.id), vec![&ada]),
-        (Recipients::Team("south".into()), None, vec![]),
-        (Recipients::User(ed.id), None, vec![&ed]),
-        (Recipients::User(ed.id), Some(ed.id), vec![]),
-        (Recipients::User(gone.id), None, vec![]),
-        (Recipients::User(Uuid::now_v7()), None, vec![]),
+        (Audience::team("south"), None, vec![]),
+        (Audience::user(ed.id), None, vec![&ed]),
+        (Audience::user(ed.id), Some(ed.id), vec![]),
+        (Audience::user(gone.id), None, vec![]),
+        (Audience::user(Uuid::now_v7()), None, vec![]),
     ];
     for (seq, (to, except, expected)) in (1..).zip(cases) {
         let (cursor, stored) = write(&bed, seq - 1, vec![notice(&bed, seq, to, except)]).await;
@@ -90,7 +89,7 @@ async fn a_notice_reaches_those_it_is_for_and_nobody_else(bed: Bed) {
 
 async fn a_notice_is_stored_once_for_each_recipient_however_often_it_is_handed_in(bed: Bed) {
     let ada = bed.user("Ada", Role::Admin, None).await;
-    let to = || Recipients::User(ada.id);
+    let to = || Audience::user(ada.id);
     let one = notice(&bed, 1, to(), None);
     // Two notices of one entry for one user: one notification.
     let batch = vec![one.clone(), one.clone(), notice(&bed, 3, to(), None)];
@@ -103,8 +102,8 @@ async fn a_notice_is_stored_once_for_each_recipient_however_often_it_is_handed_i
         ("episode_created", "number 1", Some(1))
     );
     assert_eq!(
-        (&first.data, &*first.priority),
-        (&json!({"n": 1}), "normal")
+        (&first.data, first.priority),
+        (&json!({"n": 1}), Priority::Normal)
     );
     assert_eq!((first.created_at, first.read_at), (bed.store.now(), None));
 
@@ -120,21 +119,21 @@ async fn a_notice_is_stored_once_for_each_recipient_however_often_it_is_handed_i
     let (cursor, stored) = write(&bed, 0, vec![one]).await;
     assert_eq!((cursor, stored.len()), (1, 0));
     assert_eq!(mine(&bed, &ada).await.len(), 2);
-    assert_eq!(NotificationSink::cursor(&bed.store).await.unwrap(), 1);
+    assert_eq!(bed.store.position().await.unwrap().seq, 1);
 }
 
 async fn two_notifiers_on_one_record_store_each_notification_once(bed: Bed) {
     let ada = bed.user("Ada", Role::Admin, None).await;
     let other = bed.another().await;
     let notifiers = [bed.store.clone(), other.clone()].map(|store| {
-        let (bed, to) = (bed.clone(), Recipients::User(ada.id));
+        let (bed, to) = (bed.clone(), Audience::user(ada.id));
         tokio::spawn(async move {
             let mut pushed = 0;
             let mut cursor = 0;
             while cursor < 60 {
                 let notices = vec![notice(&bed, cursor + 1, to.clone(), None)];
                 let upto = cursor + 1;
-                let done = NotificationSink::write(&store, cursor, upto, notices).await;
+                let done = store_notices(&store, cursor, upto, notices).await;
                 let (now, stored) = done.unwrap();
                 pushed += stored.len();
                 cursor = now;
@@ -153,18 +152,18 @@ async fn two_notifiers_on_one_record_store_each_notification_once(bed: Bed) {
 
 async fn while_the_table_is_away_nothing_is_lost(bed: Bed) {
     let ada = bed.user("Ada", Role::Admin, None).await;
-    let notices = vec![notice(&bed, 1, Recipients::User(ada.id), None)];
+    let notices = vec![notice(&bed, 1, Audience::user(ada.id), None)];
     bed.sql("ALTER TABLE notifications RENAME TO away").await;
-    let failed = NotificationSink::write(&bed.store, 0, 1, notices.clone()).await;
+    let failed = store_notices(&bed.store, 0, 1, notices.clone()).await;
     assert!(failed.is_err());
-    assert_eq!(NotificationSink::cursor(&bed.store).await.unwrap(), 0);
+    assert_eq!(bed.store.position().await.unwrap().seq, 0);
     bed.sql("ALTER TABLE away RENAME TO notifications").await;
     assert_eq!(write(&bed, 0, notices).await.1.len(), 1);
 }
 
 async fn what_is_stored_is_listed_newest_first_with_its_filters(bed: Bed) {
     let ada = bed.user("Ada", Role::Admin, None).await;
-    let notices = (1..=5).map(|seq| notice(&bed, seq, Recipients::User(ada.id), None));
+    let notices = (1..=5).map(|seq| notice(&bed, seq, Audience::user(ada.id), None));
     write(&bed, 0, notices.collect()).await;
     bed.sql("UPDATE notifications SET read_at = created_at WHERE event_seq IN (1, 4)")
         .await;

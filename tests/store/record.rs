@@ -10,6 +10,7 @@ use callboard::store::{episodes, record};
 use callboard_actors::model::identity::Origin;
 use callboard_actors::model::record::{Seq, Span};
 use callboard_actors::ports::{ActivitySink, NotificationSink};
+use callboard_actors::testing::store_notices;
 use futures_util::future::join_all;
 use uuid::Uuid;
 
@@ -178,9 +179,7 @@ async fn retention_removes_from_the_beginning_what_everybody_has_passed(bed: Bed
     ActivitySink::write(store, entries[..1].to_vec())
         .await
         .unwrap();
-    NotificationSink::write(store, 0, 5, Vec::new())
-        .await
-        .unwrap();
+    store_notices(store, 0, 5, Vec::new()).await.unwrap();
     // The activity has come to 1.
     assert_eq!(record::prune(store, hour_ago, Seq::MAX, &all).await, Ok(1));
     assert_eq!(span().await, Span { first: 2, last: 6 });
@@ -195,9 +194,7 @@ async fn retention_removes_from_the_beginning_what_everybody_has_passed(bed: Bed
     // Everything is old; the notifications have come to 5.
     let later = store.now() + chrono::TimeDelta::hours(1);
     assert_eq!(record::prune(store, later, Seq::MAX, &all).await, Ok(3));
-    NotificationSink::write(store, 5, 6, Vec::new())
-        .await
-        .unwrap();
+    store_notices(store, 5, 6, Vec::new()).await.unwrap();
     assert_eq!(record::prune(store, later, Seq::MAX, &all).await, Ok(1));
     assert_eq!(span().await, Span { first: 0, last: 6 });
     put(&bed, 1).await;
@@ -211,12 +208,10 @@ async fn a_consumer_that_does_not_run_begins_again_with_what_is_left(bed: Bed) {
     let cursors = async || {
         (
             ActivitySink::cursor(store).await.unwrap(),
-            NotificationSink::cursor(store).await.unwrap(),
+            store.position().await.unwrap().seq,
         )
     };
-    NotificationSink::write(store, 0, 2_300, Vec::new())
-        .await
-        .unwrap();
+    store_notices(store, 0, 2_300, Vec::new()).await.unwrap();
     let later = store.now() + chrono::TimeDelta::hours(1);
     let removed = record::prune(store, later, 2_400, &[Consumer::Notifications]).await;
     assert_eq!(removed, Ok(2_300), "over several batches");

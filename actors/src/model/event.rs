@@ -41,6 +41,7 @@ events! {
     Activity "activity" false "`/feed`, to those who may see the row";
     Notification "notification" false "`/feed`, room `user:<id>`";
     NotificationRead "notification_read" false "`/feed`, room `user:<id>`";
+    PreferencesUpdated "preferences_updated" true "`/feed`, room `user:<id>`";
     PresenceChanged "presence_changed" false "`/feed`, `/`";
     UserCreated "user_created" true "`/admin`";
     UserUpdated "user_updated" true "`/admin`";

@@ -13,6 +13,8 @@ pub enum Action {
     WriteEpisodes,
     ManageUsers,
     ManageSockets,
+    SendNotifications,
+    ExplainNotifications,
     SeeActors,
     /// Who is online, who views what; and say so of oneself.
     SeePresence,
@@ -31,6 +33,8 @@ impl Action {
             Action::WriteEpisodes => Role::Editor,
             Action::ManageUsers
             | Action::ManageSockets
+            | Action::SendNotifications
+            | Action::ExplainNotifications
             | Action::SeeActors
             | Action::SeePresenceFigures
             | Action::OverseeActivity => Role::Admin,

@@ -43,6 +43,10 @@ impl World {
                 timeout: Duration::from_secs(300),
                 cleanup: Duration::from_secs(60),
             }),
+            notifications: notifier::Settings {
+                limit: 1_000_000,
+                ..notifier::Settings::default()
+            },
             rounds: Rounds {
                 prune: Duration::from_secs(3600),
                 prune_activity: Duration::from_secs(3600),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -45,6 +46,13 @@ impl Faults {
     /// What happens at the next calls, one after the other; `None` is a call that goes well.
     pub fn plan(&self, faults: impl IntoIterator<Item = Option<Fault>>) {
         self.0.lock().next.extend(faults);
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn heal(&self) {
+        let mut state = self.0.lock();
+        state.away = false;
+        state.next.clear();
     }
 
     /// How often the port was called.
@@ -139,6 +147,16 @@ impl MemoryRecord {
         let entry = entry_for(entries.len() as Seq + 1, event, audience);
         entries.push(entry.clone());
         entry
+    }
+
+    /// Commits one more entry, of that time.
+    pub fn append_at(&self, event: &str, at: DateTime<Utc>) -> Arc<Entry> {
+        let mut entries = self.entries.lock();
+        let entry = entry_for(entries.len() as Seq + 1, event, vec![]);
+        let mut entry = Arc::unwrap_or_clone(entry);
+        entry.new.at = at;
+        entries.push(Arc::new(entry));
+        entries[entries.len() - 1].clone()
     }
 
     /// Commits an entry for all of `/episodes`.

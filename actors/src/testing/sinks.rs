@@ -1,19 +1,25 @@
 //! Where consumers write, in memory: rows and cursor change together or not at all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::record::Faults;
-use crate::model::notification::{Notice, Notification};
+use crate::model::decision::{Decision, Outcome};
+use crate::model::notice::Notice;
+use crate::model::notification::{FOLDED, Hour, Notification};
+use crate::model::preferences::Preferences;
 use crate::model::presence::{Choice, Memo};
 use crate::model::record::{Entry, Seq};
 use crate::ports::{
-    ActivitySink, Answer, Housekeeping, NotificationSink, PresenceMemory, Resumable, Resumes,
+    ActivitySink, Answer, Batch, Decided, Housekeeping, NotificationSink, Position, PresenceMemory,
+    Recipient, Resumable, Resumes,
 };
+use crate::runtime::Clock;
 
 /// The activity table: the `seq` of each row, in the order in which the rows were written.
 #[derive(Default)]
@@ -66,13 +72,28 @@ impl ActivitySink for MemoryActivity {
     }
 }
 
-/// The notifications of two users, who are due every notice.
+/// The notifications of some users, who are due every notice.
 #[derive(Default)]
 pub struct MemoryNotifications {
     pub users: Vec<Uuid>,
-    rows: Mutex<Vec<Notification>>,
-    cursor: Mutex<Seq>,
+    /// Without one nothing that waits is ever due.
+    clock: Option<Clock>,
+    state: Mutex<Notified>,
     pub faults: Faults,
+}
+
+#[derive(Default)]
+struct Notified {
+    preferences: HashMap<Uuid, Preferences>,
+    rows: Vec<Notification>,
+    /// What waits, and until when.
+    waiting: Vec<(DateTime<Utc>, Uuid)>,
+    /// The hour that a fold stands for.
+    folds: HashMap<Uuid, Hour>,
+    decided: BTreeMap<(Seq, Uuid), (Decision, DateTime<Utc>)>,
+    /// Batches that a test has counted by hand.
+    before: Vec<(Uuid, DateTime<Utc>, u32)>,
+    position: Position,
 }
 
 impl MemoryNotifications {
@@ -83,61 +104,219 @@ impl MemoryNotifications {
         })
     }
 
+    pub fn by_clock(mut users: Vec<Uuid>, clock: &Clock) -> Arc<MemoryNotifications> {
+        users.sort_unstable();
+        Arc::new(MemoryNotifications {
+            users,
+            clock: Some(clock.clone()),
+            ..Default::default()
+        })
+    }
+
     pub fn rows(&self) -> Vec<Notification> {
-        self.rows.lock().clone()
+        self.state.lock().rows.clone()
+    }
+
+    pub fn decisions(&self) -> BTreeMap<(Seq, Uuid), Decision> {
+        let state = self.state.lock();
+        let decided = state.decided.iter();
+        decided
+            .map(|(key, (decision, _))| (*key, *decision))
+            .collect()
     }
 
     pub fn position(&self) -> Seq {
-        *self.cursor.lock()
+        self.state.lock().position.seq
     }
 
-    fn store(&self, notice: &Notice) -> Vec<(Notification, u64)> {
-        let mut rows = self.rows.lock();
-        let mut stored = Vec::new();
-        for &user_id in &self.users {
-            let row = Notification {
-                id: Uuid::now_v7(),
-                user_id,
-                kind: notice.kind.into(),
-                title: Some(notice.title.clone()),
-                message: notice.message.clone(),
-                data: notice.data.clone(),
-                priority: "normal".into(),
-                event_seq: Some(notice.seq),
-                created_at: notice.at,
-                delivered_at: None,
-                read_at: None,
-                expires_at: None,
-            };
-            rows.push(row.clone());
-            let unread = rows.iter().filter(|row| row.user_id == user_id).count();
-            stored.push((row, unread as u64));
+    pub fn prefer(&self, user: Uuid, preferences: Preferences) {
+        self.state.lock().preferences.insert(user, preferences);
+    }
+
+    pub fn read(&self, id: Uuid) {
+        for row in &mut self.state.lock().rows {
+            if row.id == id {
+                row.read_at = Some(row.created_at);
+            }
         }
-        stored
+    }
+
+    /// The user has had so many at that time.
+    pub fn decided(&self, user: Uuid, at: DateTime<Utc>, count: u32) {
+        self.state.lock().before.push((user, at, count));
+    }
+}
+
+impl Notified {
+    fn unread(&self, user: Uuid) -> u64 {
+        let of_user = |row: &&Notification| row.user_id == user && row.read_at.is_none();
+        self.rows.iter().filter(of_user).count() as u64
+    }
+
+    fn with_counts(&self, rows: Vec<Notification>) -> Vec<(Notification, u64)> {
+        let count = |row: Notification| {
+            let unread = self.unread(row.user_id);
+            (row, unread)
+        };
+        rows.into_iter().map(count).collect()
+    }
+
+    /// Gives what is pushed now.
+    fn decide(&mut self, decided: Decided) -> Option<Notification> {
+        let Decided {
+            notice,
+            user_id,
+            decision,
+        } = decided;
+        let key = (notice.seq, user_id);
+        if self.decided.contains_key(&key) {
+            return None;
+        }
+        self.decided.insert(key, (decision, notice.at));
+        let row = Notification {
+            id: Uuid::now_v7(),
+            user_id,
+            kind: notice.draft.kind.clone(),
+            title: notice.draft.title.clone(),
+            message: notice.draft.message.clone(),
+            data: Value::Object(notice.draft.data.clone()),
+            priority: notice.draft.priority,
+            event_seq: Some(notice.seq),
+            created_at: notice.at,
+            delivered_at: None,
+            read_at: (decision.outcome == Outcome::Seen).then_some(notice.at),
+            expires_at: notice.draft.expires_at,
+        };
+        match decision.outcome {
+            Outcome::Muted => return None,
+            Outcome::Folded => return self.fold(row, decision),
+            Outcome::Sent | Outcome::Seen | Outcome::Deferred => {}
+        }
+        self.rows.push(row.clone());
+        if let Some(until) = decision.until {
+            self.waiting.push((until, row.id));
+        }
+        (decision.outcome == Outcome::Sent).then_some(row)
+    }
+
+    fn fold(&mut self, one: Notification, decision: Decision) -> Option<Notification> {
+        let hour = Hour::of(one.created_at);
+        let folds = &self.folds;
+        let held = self.rows.iter_mut().find(|row| {
+            row.user_id == one.user_id && row.read_at.is_none() && folds.get(&row.id) == Some(&hour)
+        });
+        if let Some(fold) = held {
+            let count = fold.data["count"].as_u64().unwrap_or(0) + 1;
+            fold.data["count"] = count.into();
+            return None;
+        }
+        let fold = Notification {
+            kind: FOLDED.into(),
+            data: json!({ "count": 1, "types": [one.kind] }),
+            event_seq: None,
+            ..one
+        };
+        self.folds.insert(fold.id, hour);
+        self.rows.push(fold.clone());
+        if let Some(until) = decision.until {
+            self.waiting.push((until, fold.id));
+            return None;
+        }
+        Some(fold)
     }
 }
 
 impl NotificationSink for MemoryNotifications {
-    fn cursor(&self) -> Answer<'_, Seq> {
-        Box::pin(async { self.faults.call(|| *self.cursor.lock()) })
+    fn position(&self) -> Answer<'_, Position> {
+        Box::pin(async { self.faults.call(|| self.state.lock().position) })
     }
 
-    fn write(
+    fn recipients(
         &self,
-        after: Seq,
-        upto: Seq,
-        notices: Vec<Notice>,
-    ) -> Answer<'_, (Seq, Vec<(Notification, u64)>)> {
+        notice: Arc<Notice>,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Answer<'_, Vec<Recipient>> {
         Box::pin(async move {
             tokio::task::yield_now().await;
             self.faults.call(|| {
-                let mut cursor = self.cursor.lock();
-                if *cursor != after {
-                    return (*cursor, Vec::new());
+                let state = self.state.lock();
+                let due = self.users.iter().copied().filter(|id| {
+                    after.is_none_or(|after| *id > after) && notice.except != Some(*id)
+                });
+                due.take(limit)
+                    .map(|user_id| Recipient {
+                        user_id,
+                        preferences: state.preferences.get(&user_id).cloned().unwrap_or_default(),
+                    })
+                    .collect()
+            })
+        })
+    }
+
+    fn counts(&self, hour: Hour, users: Vec<Uuid>) -> Answer<'_, Vec<(Uuid, u32)>> {
+        Box::pin(async move {
+            self.faults.call(|| {
+                let state = self.state.lock();
+                let count = |user: Uuid| {
+                    let rows = state.decided.iter().filter(|((_, id), (decision, at))| {
+                        *id == user && decision.counted && Hour::of(*at) == hour
+                    });
+                    let before = state
+                        .before
+                        .iter()
+                        .filter(|(id, at, _)| *id == user && Hour::of(*at) == hour);
+                    rows.count() as u32 + before.map(|(_, _, count)| count).sum::<u32>()
+                };
+                users.into_iter().map(|user| (user, count(user))).collect()
+            })
+        })
+    }
+
+    fn write(&self, batch: Batch) -> Answer<'_, Option<Vec<(Notification, u64)>>> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            self.faults.call(|| {
+                let mut state = self.state.lock();
+                if state.position != batch.from {
+                    return None;
                 }
-                *cursor = upto;
-                let stored = notices.iter().flat_map(|notice| self.store(notice));
-                (upto, stored.collect())
+                state.position = batch.to;
+                let decided = batch.decided.into_iter();
+                let pushed = decided.filter_map(|one| state.decide(one)).collect();
+                Some(state.with_counts(pushed))
+            })
+        })
+    }
+
+    fn due(&self, limit: usize) -> Answer<'_, Vec<(Notification, u64)>> {
+        Box::pin(async move {
+            self.faults.call(|| {
+                let Some(clock) = &self.clock else {
+                    return Vec::new();
+                };
+                let (now, mut state) = (clock.now(), self.state.lock());
+                let mut due = Vec::new();
+                state.waiting.retain(|(until, id)| {
+                    let is_due = *until <= now && due.len() < limit;
+                    if is_due {
+                        due.push(*id);
+                    }
+                    !is_due
+                });
+                let rows = state.rows.iter();
+                let rows = rows.filter(|row| due.contains(&row.id) && row.read_at.is_none());
+                let rows = rows.cloned().collect();
+                state.with_counts(rows)
+            })
+        })
+    }
+
+    fn next_due(&self) -> Answer<'_, Option<DateTime<Utc>>> {
+        Box::pin(async {
+            self.faults.call(|| {
+                let state = self.state.lock();
+                state.waiting.iter().map(|(until, _)| *until).min()
             })
         })
     }

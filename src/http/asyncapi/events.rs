@@ -58,6 +58,7 @@ pub fn summary(kind: Kind) -> &'static str {
         Kind::Activity => "A row was added to the history",
         Kind::Notification => "A notification for the user",
         Kind::NotificationRead => "The user read or removed notifications, on whichever device",
+        Kind::PreferencesUpdated => "The user changed what it wants to be told of",
         Kind::PresenceChanged => "Somebody came, left, or is otherwise now",
         Kind::UserCreated => "A user was made",
         Kind::UserUpdated => "A user was changed",
@@ -110,6 +111,7 @@ fn data(kind: Kind, schemas: &Map<String, Value>) -> Value {
             ("id", or_null(id())),
             ("unread_count", count()),
         ]),
+        Kind::PreferencesUpdated => with(&changed("Preferences"), "user_id", id()),
         Kind::PresenceChanged => object(&[
             ("id", id()),
             ("name", text()),

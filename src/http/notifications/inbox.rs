@@ -12,7 +12,11 @@ use crate::store::notifications::{self, Filter};
 
 pub fn routes(scope: &mut web::ServiceConfig) {
     scope
-        .service(web::resource("/notifications").route(web::get().to(list)))
+        .service(
+            web::resource("/notifications")
+                .route(web::get().to(list))
+                .route(web::post().to(super::send::send)),
+        )
         .service(web::resource("/notifications/unread-count").route(web::get().to(unread_count)))
         .service(web::resource("/notifications/read-all").route(web::post().to(read_all)))
         .service(web::resource("/notifications/{id}").route(web::delete().to(delete)))

@@ -13,6 +13,7 @@ fn query(row: &Operation, name: &str) -> Value {
             json!({"type": "string", "minLength": 1, "maxLength": 500, "pattern": "^[A-Za-z0-9_-]+$"})
         }
         "season" => json!({"type": "integer", "minimum": 0, "maximum": 1_000_000}),
+        "event_seq" => json!({"type": "integer", "minimum": 1}),
         "since" => json!({"type": "integer", "minimum": 0}),
         "read" | "disabled" => json!({"type": "boolean"}),
         "role" => json!({"$ref": "#/components/schemas/Role"}),

@@ -1,132 +1,330 @@
-//! What the Notifier stores: a notification for each who is due one, together with its cursor.
+//! What the Notifier writes in one transaction: for each recipient what was decided, the notifications and folds that
+//! follow from it, and how far it has come.
+//!
+//! The position is the lock between nodes, and the decisions are what is stored once for each entry and user: what there
+//! is a decision about already asks for nothing more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use callboard_actors::model::notification::{Notice, Notification, Recipients};
+use callboard_actors::model::decision::Outcome;
+use callboard_actors::model::notice::Notice;
+use callboard_actors::model::notification::{Hour, Notification};
 use callboard_actors::model::record::Seq;
-use callboard_actors::ports::{Answer, NotificationSink, Unavailable};
+use callboard_actors::ports::{
+    Answer, Batch, Decided, NotificationSink, Position, Recipient, Unavailable,
+};
+use chrono::{DateTime, SubsecRound, Utc};
 use futures_util::FutureExt;
+use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::Row;
-use super::inbox::unread;
-use crate::store::convert::{column, json, micros};
+use super::folds::{self, Folds};
+use super::{recipients, waiting};
+use crate::store::convert::{column, json, micros, seq};
 use crate::store::cursors::Consumer;
-use crate::store::{Result, Store, Tx};
+use crate::store::{Conn, Result, Store, Tx};
 
 type Stored = Vec<(Notification, u64)>;
 
-async fn write(
-    store: &Store,
-    after: Seq,
-    upto: Seq,
-    notices: Vec<Notice>,
-) -> Result<(Seq, Stored)> {
+/// A notification as it is handed to the database: the columns' types in JSON, so that a batch is one parameter.
+#[derive(Serialize)]
+struct NewRow {
+    /// Ids are in hexadecimal, without hyphens, which both databases read.
+    id: String,
+    user_id: String,
+    r#type: String,
+    title: Option<String>,
+    message: String,
+    data: String,
+    priority: &'static str,
+    event_seq: Option<Seq>,
+    created_at: i64,
+    read_at: Option<i64>,
+    expires_at: Option<i64>,
+    push_at: Option<i64>,
+    fold_hour: Option<i64>,
+}
+
+impl NewRow {
+    fn of(
+        one: &Notification,
+        push_at: Option<DateTime<Utc>>,
+        fold: Option<Hour>,
+    ) -> Result<NewRow> {
+        Ok(NewRow {
+            id: hex(one.id),
+            user_id: hex(one.user_id),
+            r#type: one.kind.clone(),
+            title: one.title.clone(),
+            message: one.message.clone(),
+            data: json(&one.data)?,
+            priority: one.priority.as_str(),
+            event_seq: one.event_seq,
+            created_at: micros(one.created_at),
+            read_at: one.read_at.map(micros),
+            expires_at: one.expires_at.map(micros),
+            push_at: push_at.map(micros),
+            fold_hour: fold.map(|hour| micros(hour.start())),
+        })
+    }
+}
+
+/// A decision, in the same way.
+#[derive(Serialize)]
+struct NewDecision {
+    event_seq: Seq,
+    user_id: String,
+    result: &'static str,
+    rule: &'static str,
+    counted: bool,
+    until: Option<i64>,
+    notification_id: Option<String>,
+    at: i64,
+    decided_at: i64,
+}
+
+fn hex(id: Uuid) -> String {
+    id.simple().to_string()
+}
+
+/// Text that both databases can hold.
+fn clean(text: &str) -> String {
+    text.replace('\0', "")
+}
+
+async fn write(store: &Store, batch: Batch) -> Result<Option<Stored>> {
     let now = store.now();
     store
         .write(move |tx| {
             Box::pin(async move {
-                if !Consumer::Notifications.advance(tx, after, upto).await? {
-                    return Ok((Consumer::Notifications.cursor(tx).await?, Vec::new()));
+                if !Consumer::Notifications
+                    .move_on(tx, batch.from, batch.to)
+                    .await?
+                {
+                    return Ok(None);
                 }
-                let mut stored = Vec::new();
-                for notice in &notices {
-                    stored.extend(deliver(tx, notice).await?);
+                match batch.decided.is_empty() {
+                    true => Ok(Some(Vec::new())),
+                    false => Ok(Some(store_all(tx, batch.decided, now).await?)),
                 }
-                let mut counts = HashMap::new();
-                let mut counted = Vec::with_capacity(stored.len());
-                for notification in stored {
-                    let user_id = notification.user_id;
-                    let count = match counts.get(&user_id) {
-                        Some(count) => *count,
-                        None => unread(tx, user_id, now).await?,
-                    };
-                    counts.insert(user_id, count);
-                    counted.push((notification, count));
-                }
-                Ok((upto, counted))
             })
         })
         .await
 }
 
-/// Stores a notice for each of its recipients who does not have it yet.
-async fn deliver(tx: &mut Tx, notice: &Notice) -> Result<Vec<Notification>> {
-    let recipients: Vec<_> = recipients(tx, notice)
-        .await?
-        .into_iter()
-        // Each with its id, which the program makes: rising, so that they sort by age.
-        .map(|user_id| [Uuid::now_v7(), user_id].map(|id| id.simple().to_string()))
-        .collect();
-    if recipients.is_empty() {
-        return Ok(Vec::new());
+/// Gives what is pushed now.
+async fn store_all(tx: &mut Tx, decided: Vec<Decided>, now: DateTime<Utc>) -> Result<Stored> {
+    let mut folds = Folds::held(tx, &decided).await?;
+    let ids: Vec<_> = decided.iter().map(|one| id_of(one, &mut folds)).collect();
+    let fresh = insert_decisions(tx, &decided, &ids, now).await?;
+    let (mut rows, mut pushed) = (Vec::new(), Vec::new());
+    let mut seen = HashSet::new();
+    for (one, id) in decided.iter().zip(ids) {
+        let key = (one.notice.seq, one.user_id);
+        let (true, true, Some(id)) = (fresh.contains(&key), seen.insert(key), id) else {
+            continue;
+        };
+        if one.decision.outcome == Outcome::Folded {
+            folds.add(one);
+            continue;
+        }
+        let row = notification(id, &one.notice, one.user_id, one.decision.outcome);
+        rows.push(NewRow::of(&row, one.decision.until, None)?);
+        if one.decision.outcome == Outcome::Sent {
+            pushed.push(row);
+        }
     }
-    let text = by_database!(
-        tx,
-        sqlite: concat!(
-            "INSERT INTO notifications (id, user_id, type, title, message, data, priority, event_seq, created_at)
-             SELECT unhex(value->>0), unhex(value->>1), $2, $3, $4, $5, 'normal', $6, $7 FROM json_each($1) WHERE TRUE
-             ON CONFLICT (event_seq, user_id) DO NOTHING RETURNING ", columns!()
-        ),
-        postgres: concat!(
-            "INSERT INTO notifications (id, user_id, type, title, message, data, priority, event_seq, created_at)
-             SELECT (value->>0)::uuid, (value->>1)::uuid, $2, $3, $4, $5, 'normal', $6, $7
-             FROM json_array_elements($1::json)
-             ON CONFLICT (event_seq, user_id) DO NOTHING RETURNING ", columns!()
-        ),
-    );
-    let (title, message) = (
-        notice.title.replace('\0', ""),
-        notice.message.replace('\0', ""),
-    );
-    sql!(
-        tx, text,
-        json(&recipients)?, notice.kind, &title, &message, json(&notice.data)?, column(notice.seq), micros(notice.at)
-        => all Row
-    )?
-    .into_iter()
-    .map(Row::notification)
-    .collect()
+    let folds::Changed { begun, grown } = folds.changed();
+    for fold in begun {
+        rows.push(NewRow::of(&fold.row, fold.until, Some(fold.hour))?);
+        if fold.until.is_none() {
+            pushed.push(fold.row);
+        }
+    }
+    if !rows.is_empty() {
+        insert(tx, &rows).await?;
+    }
+    if !grown.is_empty() {
+        folds::update(tx, &grown).await?;
+    }
+    with_counts(tx, pushed, now).await
 }
 
-async fn recipients(tx: &mut Tx, notice: &Notice) -> Result<Vec<Uuid>> {
-    let except = notice.except;
-    let users = match &notice.to {
-        Recipients::Role(role) => sql!(
-            tx,
-            "SELECT id FROM users WHERE role = $1 AND disabled = FALSE AND ($2 IS NULL OR id <> $2) ORDER BY id",
-            role.as_str(), except => all (Uuid,)
-        )?,
-        Recipients::Team(team) => sql!(
-            tx,
-            "SELECT id FROM users WHERE team = $1 AND disabled = FALSE AND ($2 IS NULL OR id <> $2) ORDER BY id",
-            team, except => all (Uuid,)
-        )?,
-        Recipients::User(id) => sql!(
-            tx,
-            "SELECT id FROM users WHERE id = $1 AND disabled = FALSE AND ($2 IS NULL OR id <> $2)",
-            *id, except => all (Uuid,)
-        )?,
+/// What will stand for it: nothing, a notification of its own, or a fold.
+fn id_of(one: &Decided, folds: &mut Folds) -> Option<Uuid> {
+    match one.decision.outcome {
+        Outcome::Muted => None,
+        Outcome::Folded => Some(folds.id(one.user_id, Hour::of(one.notice.at))),
+        // Made by the program: rising, so that they sort by age.
+        Outcome::Sent | Outcome::Seen | Outcome::Deferred => Some(Uuid::now_v7()),
+    }
+}
+
+fn notification(id: Uuid, notice: &Notice, user_id: Uuid, outcome: Outcome) -> Notification {
+    let (draft, at) = (&notice.draft, notice.at.trunc_subsecs(6));
+    Notification {
+        id,
+        user_id,
+        kind: draft.kind.clone(),
+        title: draft.title.as_deref().map(clean),
+        message: clean(&draft.message),
+        data: Value::Object(draft.data.clone()),
+        priority: draft.priority,
+        event_seq: Some(notice.seq),
+        created_at: at,
+        delivered_at: None,
+        read_at: (outcome == Outcome::Seen).then_some(at),
+        expires_at: draft.expires_at,
+    }
+}
+
+/// Gives those that there was no decision about yet.
+async fn insert_decisions(
+    tx: &mut Tx,
+    decided: &[Decided],
+    ids: &[Option<Uuid>],
+    now: DateTime<Utc>,
+) -> Result<HashSet<(Seq, Uuid)>> {
+    let rows = decided.iter().zip(ids).map(|(one, id)| NewDecision {
+        event_seq: one.notice.seq,
+        user_id: hex(one.user_id),
+        result: one.decision.outcome.as_str(),
+        rule: one.decision.rule.as_str(),
+        counted: one.decision.counted,
+        until: one.decision.until.map(micros),
+        notification_id: id.map(hex),
+        at: micros(one.notice.at),
+        decided_at: micros(now),
+    });
+    let rows = json(&rows.collect::<Vec<_>>())?;
+    let text = by_database!(
+        tx,
+        sqlite: "WITH new (row) AS MATERIALIZED (SELECT jsonb(value) FROM json_each($1))
+                 INSERT INTO notification_decisions (event_seq, user_id, result, rule, counted, until, notification_id,
+                                                     at, decided_at)
+                 SELECT row->>'event_seq', unhex(row->>'user_id'), row->>'result', row->>'rule', row->>'counted',
+                        row->>'until', unhex(row->>'notification_id'), row->>'at', row->>'decided_at'
+                 FROM new WHERE TRUE ON CONFLICT (event_seq, user_id) DO NOTHING RETURNING event_seq, user_id",
+        postgres: "INSERT INTO notification_decisions (event_seq, user_id, result, rule, counted, until, notification_id,
+                                                       at, decided_at)
+                   SELECT * FROM json_to_recordset($1::json) AS
+                       (event_seq bigint, user_id uuid, result text, rule text, counted boolean, until bigint,
+                        notification_id uuid, at bigint, decided_at bigint)
+                   ON CONFLICT (event_seq, user_id) DO NOTHING RETURNING event_seq, user_id",
+    );
+    let fresh = sql!(tx, text, &rows => all (i64, Uuid))?;
+    Ok(fresh.into_iter().map(|(at, id)| (seq(at), id)).collect())
+}
+
+async fn insert(tx: &mut Tx, rows: &[NewRow]) -> Result<()> {
+    let text = by_database!(
+        tx,
+        sqlite: "WITH new (row) AS MATERIALIZED (SELECT jsonb(value) FROM json_each($1))
+                 INSERT INTO notifications (id, user_id, type, title, message, data, priority, event_seq, created_at,
+                                            read_at, expires_at, push_at, fold_hour)
+                 SELECT unhex(row->>'id'), unhex(row->>'user_id'), row->>'type', row->>'title', row->>'message',
+                        row->>'data', row->>'priority', row->>'event_seq', row->>'created_at', row->>'read_at',
+                        row->>'expires_at', row->>'push_at', row->>'fold_hour'
+                 FROM new WHERE TRUE ON CONFLICT (event_seq, user_id) DO NOTHING",
+        postgres: "INSERT INTO notifications (id, user_id, type, title, message, data, priority, event_seq, created_at,
+                                              read_at, expires_at, push_at, fold_hour)
+                   SELECT * FROM json_to_recordset($1::json) AS
+                       (id uuid, user_id uuid, type text, title text, message text, data text, priority text,
+                        event_seq bigint, created_at bigint, read_at bigint, expires_at bigint, push_at bigint,
+                        fold_hour bigint)
+                   ON CONFLICT (event_seq, user_id) DO NOTHING",
+    );
+    sql!(tx, text, &json(&rows)? => execute)?;
+    Ok(())
+}
+
+/// Each with how many its user has unread now.
+pub(super) async fn with_counts(
+    conn: &mut Conn,
+    rows: Vec<Notification>,
+    now: DateTime<Utc>,
+) -> Result<Stored> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let users: HashSet<_> = rows.iter().map(|row| row.user_id).collect();
+    let users: Vec<_> = users.into_iter().map(hex).collect();
+    let text = by_database!(
+        conn,
+        sqlite: "SELECT user_id, COUNT(*) FROM notifications
+                 WHERE user_id IN (SELECT unhex(value) FROM json_each($1)) AND read_at IS NULL
+                   AND (expires_at IS NULL OR expires_at > $2) GROUP BY user_id",
+        postgres: "SELECT user_id, COUNT(*) FROM notifications
+                   WHERE user_id IN (SELECT value::uuid FROM json_array_elements_text($1::json)) AND read_at IS NULL
+                     AND (expires_at IS NULL OR expires_at > $2) GROUP BY user_id",
+    );
+    let counts = sql!(conn, text, &json(&users)?, micros(now) => all (Uuid, i64))?;
+    let counts: HashMap<_, _> = counts.into_iter().collect();
+    let count = |row: Notification| {
+        let count = counts.get(&row.user_id).copied().unwrap_or(0);
+        (row, u64::try_from(count).unwrap_or_default())
     };
-    Ok(users.into_iter().map(|(id,)| id).collect())
+    Ok(rows.into_iter().map(count).collect())
+}
+
+impl Consumer {
+    async fn position(self, conn: &mut Conn) -> Result<Position> {
+        let (at, part) = sql!(
+            conn,
+            "SELECT seq, part FROM cursors WHERE consumer = $1", self.as_str() => one (i64, Option<Uuid>)
+        )?;
+        Ok(Position { seq: seq(at), part })
+    }
+
+    /// As [`Consumer::advance`], where a place may be in the middle of an entry.
+    async fn move_on(self, tx: &mut Tx, from: Position, to: Position) -> Result<bool> {
+        let moved = sql!(
+            tx,
+            "UPDATE cursors SET seq = $4, part = $5 WHERE consumer = $1 AND seq = $2 AND part IS NOT DISTINCT FROM $3",
+            self.as_str(), column(from.seq), from.part, column(to.seq), to.part => execute
+        )?;
+        Ok(moved == 1)
+    }
 }
 
 impl NotificationSink for Store {
-    fn cursor(&self) -> Answer<'_, Seq> {
+    fn position(&self) -> Answer<'_, Position> {
         async {
             Ok(Consumer::Notifications
-                .cursor(&mut self.read().await?)
+                .position(&mut self.read().await?)
                 .await?)
         }
         .boxed()
     }
 
-    fn write(&self, after: Seq, upto: Seq, notices: Vec<Notice>) -> Answer<'_, (Seq, Stored)> {
+    fn recipients(
+        &self,
+        notice: Arc<Notice>,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Answer<'_, Vec<Recipient>> {
         async move {
-            write(self, after, upto, notices)
-                .await
-                .map_err(Unavailable::from)
+            let found = recipients::of(self, &notice.to, notice.except, after, limit).await;
+            found.map_err(Unavailable::from)
         }
         .boxed()
+    }
+
+    fn counts(&self, hour: Hour, users: Vec<Uuid>) -> Answer<'_, Vec<(Uuid, u32)>> {
+        async move { Ok(recipients::counts(self, hour, &users).await?) }.boxed()
+    }
+
+    fn write(&self, batch: Batch) -> Answer<'_, Option<Stored>> {
+        async move { write(self, batch).await.map_err(Unavailable::from) }.boxed()
+    }
+
+    fn due(&self, limit: usize) -> Answer<'_, Stored> {
+        async move { Ok(waiting::take(self, limit).await?) }.boxed()
+    }
+
+    fn next_due(&self) -> Answer<'_, Option<DateTime<Utc>>> {
+        async { Ok(waiting::next(self).await?) }.boxed()
     }
 }

@@ -1,8 +1,13 @@
 //! Notifications: stored once for each entry and recipient, listed, counted.
 //!
 //! ```text
-//! deliver.rs  the Notifier's side: who is due one, stored with the cursor
-//! inbox.rs    the user's side: what there is, and what was read
+//! recipients.rs   whom a notice is for, and how many they have had
+//! deliver.rs      the Notifier's batch: decisions, notifications and its place, in one transaction
+//! folds.rs        one for all that are above the limit
+//! waiting.rs      pushes that wait for the end of quiet hours
+//! decisions.rs    what was decided, to be looked at
+//! preferences.rs  what a user wants to be told of
+//! inbox.rs        the user's side: what there is, and what was read
 //! ```
 
 macro_rules! columns {
@@ -11,14 +16,19 @@ macro_rules! columns {
     };
 }
 
+pub mod decisions;
 mod deliver;
+mod folds;
 mod inbox;
+pub mod preferences;
+pub mod recipients;
+mod waiting;
 
 use callboard_actors::model::notification::Notification;
 use uuid::Uuid;
 
 use super::Result;
-use super::convert::{moment, moments, parse, seq};
+use super::convert::{moment, moments, parse, seq, word};
 
 pub(super) use inbox::Arrivals;
 pub use inbox::{Filter, delete, delivered, find, list, prune, read, read_all, unread_count};
@@ -49,7 +59,7 @@ impl Row {
             title: self.title,
             message: self.message,
             data: parse(&self.data)?,
-            priority: self.priority,
+            priority: word(&self.priority)?,
             event_seq: self.event_seq.map(seq),
             created_at: moment(self.created_at)?,
             delivered_at: moments(self.delivered_at)?,
