@@ -1,7 +1,8 @@
 //! The `PresenceRegistry` knows who is online, with which sockets and status, and who views what.
 //!
 //! *Told by* the sockets as they come, go and look ([`Connected`], [`Disconnected`], [`View`],
-//! [`Unview`], [`Choose`]), by REST, and by [`Signs`] of life. *Asked by* the Notifier ([`Viewing`])
+//! [`Unview`], [`Choose`]), by REST, by [`Signs`] of life, and by the Broadcaster of users that were
+//! changed. *Asked by* the Notifier ([`Viewing`])
 //! and the Scribe ([`Unwritten`]).
 //! *Tells* the Broadcaster: `presence_changed`, `viewer_joined`, `viewer_left`; the Scribe, that a
 //! choice waits ([`Pressing`]).
@@ -27,9 +28,11 @@ pub use signs::Signs;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Handler, MessageResult, SpawnHandle, Supervised};
+use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::broadcaster::Publish;
+use crate::broadcaster::{Heard, Publish};
+use crate::model::identity::UserRef;
 use crate::model::presence::Memo;
 use crate::runtime::{Clock, Context, Rejected, Restart, Spec, Teller};
 
@@ -230,6 +233,23 @@ impl Handler<Written> for PresenceRegistry {
 
     fn handle(&mut self, Written(memos): Written, _: &mut Context<Self>) {
         self.book.written(&memos);
+    }
+}
+
+impl Handler<Heard> for PresenceRegistry {
+    type Result = ();
+
+    fn handle(&mut self, Heard(entry): Heard, ctx: &mut Context<Self>) {
+        /// A user as it is after a change.
+        #[derive(Deserialize)]
+        struct Changed {
+            #[serde(flatten)]
+            user: UserRef,
+            disabled: bool,
+        }
+        if let Ok(Changed { user, disabled }) = serde_json::from_str(entry.data.get()) {
+            self.change(ctx, |book, _| book.changed(&user, disabled));
+        }
     }
 }
 

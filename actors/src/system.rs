@@ -142,6 +142,12 @@ impl System {
                 PresenceRegistry::new(book, publish, clock, settings.cleanup)
             })
         });
+        if let Some(presence) = &presence {
+            let _ = broadcaster.tell(Heed {
+                kind: Kind::UserUpdated,
+                who: presence.teller(),
+            });
+        }
         let scribe = presence.clone().map(|presence| {
             let memory = ports.presence;
             supervise(Scribe::SPEC, ledger, &far, move |_| {

@@ -3,7 +3,9 @@
 use actix_web::{HttpResponse, web};
 
 use callboard_actors::model::identity::{Role, User};
+use callboard_actors::model::page::Page;
 use callboard_actors::model::policy::Action;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::call::{Answer, Call, list as page};
@@ -12,6 +14,7 @@ use crate::auth::passwords;
 use crate::config::is_email;
 use crate::error::ApiError;
 use crate::store::users::{self, Filter, NewUser, PasswordHash, UserPatch};
+use crate::store::{Store, presence};
 
 const WHAT: &str = "user";
 
@@ -40,8 +43,34 @@ async fn list(call: Call) -> Result<HttpResponse, ApiError> {
         q: query.text("q", 200),
     };
     query.finish()?;
-    let users = users::list(&call.state.store, &filter, limit, cursor.as_deref());
-    page(users.await?, limit)
+    let store = &call.state.store;
+    let users = users::list(store, &filter, limit, cursor.as_deref()).await?;
+    let seen = Seen::all(store, users.rows).await?;
+    let seen = Page {
+        rows: seen,
+        next_cursor: users.next_cursor,
+    };
+    page(seen, limit)
+}
+
+/// A user, and when it was last there.
+#[derive(Serialize)]
+struct Seen {
+    #[serde(flatten)]
+    user: User,
+    last_seen_at: Option<DateTime<Utc>>,
+}
+
+impl Seen {
+    async fn all(store: &Store, users: Vec<User>) -> Result<Vec<Seen>, ApiError> {
+        let ids: Vec<_> = users.iter().map(|user| user.id).collect();
+        let seen = presence::last_seen(store, &ids).await?;
+        let all = users.into_iter().map(|user| Seen {
+            last_seen_at: seen.get(&user.id).copied(),
+            user,
+        });
+        Ok(all.collect())
+    }
 }
 
 /// A new user, and its password if it was made here: the only time that it is shown.
@@ -101,7 +130,8 @@ async fn show(call: Call) -> Result<HttpResponse, ApiError> {
     call.may(Action::ManageUsers)?;
     let user = found(&call).await?;
     call.no_query()?;
-    Answer::ok(user).respond()
+    let seen = Seen::all(&call.state.store, vec![user]).await?.pop();
+    Answer::ok(seen).respond()
 }
 
 async fn update(call: Call, body: Body) -> Result<HttpResponse, ApiError> {

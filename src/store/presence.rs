@@ -1,5 +1,7 @@
 //! What outlives the process of presence: when users were last seen, and how they want to be seen.
 
+use std::collections::HashMap;
+
 use callboard_actors::model::presence::{Choice, Memo, Status};
 use callboard_actors::ports::{Answer, PresenceMemory};
 use chrono::{DateTime, Utc};
@@ -22,14 +24,24 @@ struct Row<'a> {
     message: Option<&'a str>,
 }
 
-/// When the user was last seen; a few seconds behind for who is there.
-pub async fn last_seen(store: &Store, user: Uuid) -> Result<Option<DateTime<Utc>>> {
+/// When these users were last seen, as far as they ever were; a few seconds behind for who is there.
+pub async fn last_seen(store: &Store, users: &[Uuid]) -> Result<HashMap<Uuid, DateTime<Utc>>> {
+    if users.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let asked: Vec<_> = users.iter().map(|id| id.simple().to_string()).collect();
     let mut conn = store.read().await?;
-    let row = sql!(
-        &mut conn,
-        "SELECT last_seen FROM user_presence WHERE user_id = $1", user => optional (i64,)
-    )?;
-    row.map(|(at,)| moment(at)).transpose()
+    let text = by_database!(
+        conn,
+        sqlite: "SELECT user_id, last_seen FROM user_presence
+                 WHERE user_id IN (SELECT unhex(value) FROM json_each($1))",
+        postgres: "SELECT user_id, last_seen FROM user_presence
+                   WHERE user_id IN (SELECT value::uuid FROM json_array_elements_text($1::json))",
+    );
+    let rows = sql!(&mut conn, text, &json(&asked)? => all (Uuid, i64))?;
+    rows.into_iter()
+        .map(|(user, at)| Ok((user, moment(at)?)))
+        .collect()
 }
 
 async fn choices(store: &Store) -> Result<Vec<(Uuid, Choice)>> {

@@ -1,6 +1,7 @@
 //! When users were last seen, and how they want to be seen.
 
-use callboard::store::presence::last_seen;
+use callboard::store::presence;
+use callboard::store::{Store, StoreError};
 use callboard_actors::model::identity::Role;
 use callboard_actors::model::presence::{Choice, Memo, Status};
 use callboard_actors::ports::PresenceMemory;
@@ -15,6 +16,13 @@ on_both!(
     who_is_no_user_is_passed_over_and_the_others_are_written,
     as_many_as_a_batch_holds_are_written_at_once,
 );
+
+async fn last_seen(store: &Store, user: Uuid) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let asked = [Uuid::now_v7(), user];
+    let seen = presence::last_seen(store, &asked).await?;
+    assert_eq!(seen.len(), usize::from(seen.contains_key(&user)));
+    Ok(seen.get(&user).copied())
+}
 
 fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000 + second, 123_456_000).unwrap()

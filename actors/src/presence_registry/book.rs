@@ -285,16 +285,40 @@ impl Book {
         self.touch(user, now);
     }
 
+    /// The user has another name, or is locked out: then nothing that it did by REST keeps it there. (Its sockets
+    /// are ended by others.)
+    pub fn changed(&mut self, user: &UserRef, locked_out: bool) {
+        let before = self.seen(user.id);
+        if let Some(person) = self.people.get_mut(&user.id) {
+            person.user = user.clone();
+        }
+        for subject in self.views.subjects_of(user.id).to_vec() {
+            let Some(view) = self.views.get_mut(&subject, user.id) else {
+                continue;
+            };
+            if locked_out && view.hold.sockets.is_empty() {
+                self.end_view(&subject, user.id, None);
+            } else if view.viewer.name != user.name {
+                view.viewer = Arc::new(Viewer {
+                    name: user.name.clone(),
+                    ..(*view.viewer).clone()
+                });
+            }
+        }
+        let alone = |person: &Person| person.hold.sockets.is_empty();
+        if locked_out && self.people.get(&user.id).is_some_and(alone) {
+            self.leave(user.id);
+        }
+        self.tell_presence(user.id, before);
+    }
+
     /// Ends every lease that is over.
     pub fn expire(&mut self, now: Now) {
         while let Some(end) = self.ends.take(now.clock) {
             match end {
                 End::Person(user) => {
                     let before = self.seen(user);
-                    if let Some(person) = self.people.remove(&user) {
-                        self.listed.remove(&person.place());
-                    }
-                    self.people.trim();
+                    self.leave(user);
                     self.tell_presence(user, before);
                 }
                 End::View(subject, user) => {
@@ -364,6 +388,14 @@ impl Book {
             self.listed.insert(place);
         }
         self.touch(user.id, now);
+    }
+
+    fn leave(&mut self, user: Uuid) {
+        if let Some(person) = self.people.remove(&user) {
+            self.listed.remove(&person.place());
+            self.ends.forget(person.hold.lease);
+        }
+        self.people.trim();
     }
 
     fn touch(&mut self, user: Uuid, now: Now) {

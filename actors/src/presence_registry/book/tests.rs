@@ -211,3 +211,52 @@ fn a_socket_views_a_bounded_number_of_things() {
     let figures = book.figures();
     assert_eq!((figures.viewers, figures.views_refused), (500, 100));
 }
+
+#[test]
+fn a_user_that_is_renamed_is_shown_by_its_new_name_and_told_once() {
+    let mut book = book();
+    connect(&mut book, 1, 1, 0);
+    book.view(Some(&sid(1)), &user(1), subject(1), now(0));
+    changes(&mut book);
+    let renamed = UserRef {
+        name: "Countess".into(),
+        ..user(1)
+    };
+    for _ in 0..2 {
+        book.changed(&renamed, false);
+    }
+    let told = changes(&mut book);
+    assert!(
+        matches!(&told[..], [Change::Presence(presence)] if presence.name == "Countess"),
+        "{told:?}"
+    );
+    assert_eq!(online(&book)[0].presence.name, "Countess");
+    let names: Vec<_> = book
+        .viewers(&subject(1))
+        .iter()
+        .map(|it| it.name.clone())
+        .collect();
+    assert_eq!(names, ["Countess"]);
+}
+
+#[test]
+fn who_is_locked_out_is_not_kept_by_what_it_did_before() {
+    let mut book = book();
+    choose(&mut book, 1, Status::Busy, None, 0);
+    book.view(None, &user(1), subject(1), now(0));
+    connect(&mut book, 2, 2, 0);
+    book.view(None, &user(2), subject(1), now(0));
+    changes(&mut book);
+    book.changed(&user(1), true);
+    book.changed(&user(2), true);
+    let told = changes(&mut book);
+    assert!(matches!(&told[0], Change::Left(_, viewer, None) if viewer.id == user(1).id));
+    assert!(matches!(&told[1], Change::Presence(gone) if gone.status == Status::Offline));
+    assert!(matches!(&told[2], Change::Left(..)), "{told:?}");
+    assert_eq!(told.len(), 3);
+    let left: Vec<_> = online(&book).iter().map(|row| row.presence.id).collect();
+    assert_eq!(left, [user(2).id], "until its sockets are ended");
+    book.disconnected(&sid(2), &line(2), now(0));
+    book.expire(now(3000));
+    assert_eq!((online(&book).len(), book.next_end()), (0, None));
+}
