@@ -1,5 +1,7 @@
 //! The actor around the book: who is told, when the leases end, what a panic leaves.
 
+mod property;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

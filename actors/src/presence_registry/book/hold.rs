@@ -18,7 +18,8 @@ pub(super) struct Hold {
 #[derive(Clone, Copy)]
 pub(super) struct Lease {
     pub end: Duration,
-    number: u64,
+    /// Tells it from others that end at the same moment.
+    number: u32,
     /// Taken by a request, and so renewed by the next; the grace after the last socket is not.
     pub by_rest: bool,
 }
@@ -26,8 +27,8 @@ pub(super) struct Lease {
 /// The leases by their end.
 #[derive(Default)]
 pub(super) struct Ends {
-    by_time: BTreeMap<(Duration, u64), End>,
-    next: u64,
+    by_time: BTreeMap<(Duration, u32), End>,
+    next: u32,
 }
 
 /// What ends with a lease.
@@ -64,7 +65,7 @@ impl Hold {
 
 impl Ends {
     fn note(&mut self, end: Duration, by_rest: bool, what: End) -> Lease {
-        self.next += 1;
+        self.next = self.next.wrapping_add(1);
         let number = self.next;
         self.by_time.insert((end, number), what);
         Lease {
