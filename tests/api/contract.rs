@@ -198,6 +198,22 @@ fn every_example_is_what_its_schema_says() {
 }
 
 #[test]
+fn every_example_of_an_event_or_a_command_is_what_its_schema_says() {
+    let live = asyncapi::build();
+    let messages = live["components"]["messages"].as_object().unwrap();
+    assert!(messages.len() > 30, "{}", messages.len());
+    for (name, message) in messages {
+        let mut payload = message["payload"].clone();
+        close(&mut payload);
+        let validator = compile(payload, &live["components"]["schemas"]);
+        let example = &message["examples"][0]["payload"];
+        if let Err(error) = validator.validate(example) {
+            panic!("{name}: {error}, at {}: {example}", error.instance_path());
+        }
+    }
+}
+
+#[test]
 fn an_answer_of_which_the_document_does_not_know_fails_the_test_that_meets_it() {
     let headers = |kind: &str| {
         let mut headers = HeaderMap::new();

@@ -35,6 +35,13 @@ fn made(field: &str, schema: &Value, all: &Map<String, Value>, depth: usize) -> 
     if let Some(first) = schema["enum"].get(0) {
         return first.clone();
     }
+    if let Some(parts) = schema["allOf"].as_array() {
+        let objects = parts.iter().map(within);
+        let fields = objects
+            .filter_map(|part| part.as_object().cloned())
+            .flatten();
+        return fields.collect::<Map<_, _>>().into();
+    }
     for several in ["oneOf", "anyOf"] {
         if let Some(parts) = schema[several].as_array() {
             let first = parts.iter().find(|part| part["type"] != "null");
