@@ -40,6 +40,9 @@ enum Command {
     Openapi,
     /// Print the AsyncAPI document of what is heard and said live
     Asyncapi,
+    /// The activity history
+    #[command(subcommand)]
+    Activity(activity::Command),
     /// Look after the Record
     #[command(subcommand)]
     Record(record::Command),
@@ -102,6 +105,7 @@ macro_rules! say {
     }};
 }
 
+mod activity;
 mod record;
 
 /// Why a command failed; the line that the operator reads.
@@ -136,6 +140,7 @@ pub async fn run(cli: Cli, config: Config) -> Result<(), Failed> {
             say!("{}", asyncapi::text());
             Ok(())
         }
+        Command::Activity(command) => activity::run(command, &config).await,
         Command::Record(command) => record::run(command, &config).await,
     }
 }

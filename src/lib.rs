@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod evidence;
+pub mod export;
 pub mod housekeeping;
 pub mod http;
 pub mod inbox;

@@ -245,6 +245,7 @@ async fn who_may_not_is_refused_and_so_is_what_is_misspelt(kind: Kind) {
         "activity/resource/episode/1",
         "activity/stats",
         "activity/search?q=a",
+        "activity/export",
     ];
     let admins = ["activity/team", "activity/dashboard-stats"];
     for path in open.iter().chain(&admins) {

@@ -339,7 +339,11 @@ pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
     Answer {
         status,
         headers,
-        body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        // What is no JSON is kept as it is.
+        body: serde_json::from_slice(&bytes).unwrap_or_else(|_| match bytes.is_empty() {
+            true => Value::Null,
+            false => String::from_utf8_lossy(&bytes).into(),
+        }),
     }
 }
 

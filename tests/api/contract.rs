@@ -106,7 +106,7 @@ pub fn hold(method: &str, path: &str, status: u16, headers: &HeaderMap, body: &[
     };
     let content = content.get(kind);
     let content = content.unwrap_or_else(|| panic!("{what}: the document knows of no {kind:?}"));
-    if kind.ends_with("json") {
+    if kind == "application/json" || kind.ends_with("+json") {
         let value: Value =
             serde_json::from_slice(body).unwrap_or_else(|error| panic!("{what}: {error}: {text}"));
         if let Err(error) = validator(&what, &content["schema"]).validate(&value) {

@@ -224,7 +224,9 @@ async fn nothing_private_of_a_user_is_in_any_answer_to_another(kind: Kind) {
                 assert!(answer.status < 500, "{path}: {}", answer.body);
                 // What she asked for stands in `instance`.
                 let mut body = answer.body.clone();
-                body.as_object_mut().unwrap().remove("instance");
+                if let Some(members) = body.as_object_mut() {
+                    members.remove("instance");
+                }
                 let body = body.to_string();
                 for secret in ada.secrets() {
                     assert!(

@@ -10,6 +10,7 @@ mod broadcast;
 mod contract;
 mod conventions;
 mod episodes;
+mod export;
 mod headers;
 mod idempotency;
 mod inbox;

@@ -134,6 +134,7 @@ async fn every_command_explains_itself(kind: Kind) {
         &["openapi"],
         &["record", "verify"],
         &["record", "accept"],
+        &["activity", "export"],
     ] {
         let mut arguments = command.to_vec();
         arguments.push("--help");

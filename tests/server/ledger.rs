@@ -13,6 +13,7 @@ on_both_databases![
     rows_cut_off_together_with_all_that_the_database_says_of_them_are_found,
     without_its_key_a_history_is_not_verified_and_with_another_it_is_doubted,
     with_the_history_switched_off_the_record_is_still_verified,
+    the_history_is_written_out_at_the_command_line_and_goes_on_where_it_was_cut_off,
 ];
 
 fn verify(server: &Server, more: &[&str]) -> (bool, String) {
@@ -206,4 +207,48 @@ async fn with_the_history_switched_off_the_record_is_still_verified(kind: Kind) 
         .await;
     let (sound, said) = verify(&server, &[]);
     assert!(!sound && said.contains("missing 2 to 2"), "{said}");
+}
+
+async fn the_history_is_written_out_at_the_command_line_and_goes_on_where_it_was_cut_off(
+    kind: Kind,
+) {
+    let server = Server::start(kind).await;
+    let editor = server.editor().await;
+    for number in 1..=4 {
+        editor.create_episode("One", number).await;
+    }
+    let last = chained(&server).await;
+    let file = server.folder().join("out.csv");
+    let path = file.to_string_lossy().into_owned();
+    let export = |more: &[&str]| {
+        let mut arguments = vec!["activity", "export"];
+        arguments.extend(more);
+        let output = server.callboard(&arguments, "");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    let all = export(&["--format", "ndjson"]);
+    let rows: Vec<Value> = all
+        .lines()
+        .filter(|line| line.starts_with("{\"id\""))
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect();
+    let seqs: Vec<_> = rows.iter().filter_map(|row| row["seq"].as_u64()).collect();
+    assert_eq!(seqs, (1..=last).collect::<Vec<_>>());
+    let episodes = export(&[
+        "--action",
+        "episode_created",
+        "--to",
+        "2999-01-01T00:00:00Z",
+    ]);
+    assert_eq!(episodes.matches("\"episode_created\"").count(), 4);
+    // In two parts it is the same file.
+    export(&["--format", "csv", "--output", &path]);
+    let whole = std::fs::read_to_string(&file).expect("what was written");
+    let lines: Vec<_> = whole.split_inclusive("\r\n").collect();
+    assert_eq!(lines.len() as u64, last + 1);
+    std::fs::write(&file, lines[..3].concat()).expect("a file of the test's own");
+    export(&["--format", "csv", "--output", &path, "--after", "2"]);
+    assert_eq!(std::fs::read_to_string(&file).expect("both parts"), whole);
 }

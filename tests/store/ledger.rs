@@ -166,6 +166,7 @@ async fn a_change_of_any_column_is_found_at_its_row(bed: Bed) {
         ("user_id", "id"),
         ("record_digest", "hash"),
         ("hash", "record_digest"),
+        ("seen_by", "id"),
     ];
     for (column, value) in changes {
         bed.sql(&format!(

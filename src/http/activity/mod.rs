@@ -3,8 +3,10 @@
 //! ```text
 //! feed.rs    pages of it: everybody's, a thing's, a team's; and what has certain words in it
 //! stats.rs   figures of it
+//! export.rs  all of it, as a file
 //! ```
 
+mod export;
 mod feed;
 mod stats;
 
@@ -18,6 +20,7 @@ use crate::store::activity::{Filter, Reader};
 pub fn routes(scope: &mut web::ServiceConfig) {
     feed::routes(scope);
     stats::routes(scope);
+    export::routes(scope);
 }
 
 /// The filters that every list of the history takes, and its figures.

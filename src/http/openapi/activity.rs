@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::common::UserRef;
-use super::table::Answer::{Data, List};
+use super::table::Answer::{Data, List, Text};
 use super::table::{CURSOR, LIMIT, NONE, Operation};
 
 type Parameter = (&'static str, &'static str);
@@ -29,6 +29,7 @@ pub const ROWS: &[Operation] = &[
     Operation { method: "get", path: "/api/v1/activity/search", id: "search_activity", tag: "activity", summary: "What has all these words in it: `word`, `beginning*`, `\"words that follow each other\"`; of the newest 200 that match the best first, then the older ones", role: Some("viewer"), query: &[("q", "in the name, the action, the user's name, the type, the changed fields and values; whatever the case and diacritics"), LIMIT, CURSOR, ACTION, TYPE, THING, USER, FROM, TO], answer: (200, List("Activity")), ..NONE },
     Operation { method: "get", path: "/api/v1/activity/stats", id: "activity_stats", tag: "activity", summary: "Figures of what you may see; of the last 30 days when `from` is not given", role: Some("viewer"), query: &[ACTION, TYPE, USER, FROM, TO], answer: (200, Data("ActivityStats")), ..NONE },
     Operation { method: "get", path: "/api/v1/activity/dashboard-stats", id: "dashboard_stats", tag: "activity", summary: "Figures for a dashboard", role: Some("admin"), answer: (200, Data("Dashboard")), ..NONE },
+    Operation { method: "get", path: "/api/v1/activity/export", id: "export_activity", tag: "activity", summary: "What you may see, oldest first, as a file that is written while it is read. What was cut off goes on behind the last `seq` that came", role: Some("viewer"), query: &[("format", "ndjson, a row of the feed on each line, or csv (RFC 4180; what a spreadsheet would take for a formula has an apostrophe in front)"), ("after", "only rows behind this `seq`; csv has no header line then"), ACTION, TYPE, THING, USER, FROM, TO], answer: (200, Text("application/x-ndjson, text/csv")), ..NONE },
 ];
 
 schemas! {

@@ -95,10 +95,15 @@ fn success(
         Answer::Stream | Answer::Text(_) => json!({"schema": schema}),
         _ => content(schema, schemas),
     };
+    // Text may come in several types.
+    let contents: Map<String, Value> = kind
+        .split(", ")
+        .map(|kind| (kind.to_owned(), content.clone()))
+        .collect();
     let mut response = json!({
         "description": description,
         "headers": headers,
-        "content": {kind: content},
+        "content": contents,
     });
     let links = links(row, answer, others, schemas);
     if !links.is_empty() {

@@ -14,6 +14,8 @@ fn query(row: &Operation, name: &str) -> Value {
         }
         "season" => json!({"type": "integer", "minimum": 0, "maximum": 1_000_000}),
         "event_seq" => json!({"type": "integer", "minimum": 1}),
+        "format" => json!({"type": "string", "enum": ["ndjson", "csv"], "default": "ndjson"}),
+        "after" => json!({"type": "integer", "minimum": 0, "maximum": i64::MAX, "default": 0}),
         "since" => json!({"type": "integer", "minimum": 0}),
         "read" | "disabled" => json!({"type": "boolean"}),
         "role" => json!({"$ref": "#/components/schemas/Role"}),

@@ -51,7 +51,7 @@ pub enum Answer {
     Data(&'static str),
     /// `{"data": […], "meta": …}`
     List(&'static str),
-    /// Text of this content type.
+    /// Text of this content type, or of one of these, with ", " between.
     Text(&'static str),
     /// Server-Sent Events, without an end.
     Stream,

@@ -82,6 +82,8 @@ pub struct RowFacts<'a> {
     pub metadata: Option<&'a str>,
     pub ip: Option<&'a str>,
     pub created_at: i64,
+    /// Who may see it.
+    pub seen_by: Option<Uuid>,
 }
 
 impl RowFacts<'_> {
@@ -99,6 +101,7 @@ impl RowFacts<'_> {
         facts.text(10, self.metadata);
         facts.text(11, self.ip);
         facts.bytes(12, &self.created_at.to_be_bytes());
+        facts.id(13, self.seen_by);
         facts.finish()
     }
 }
@@ -215,6 +218,7 @@ mod tests {
             metadata: None,
             ip: None,
             created_at: 0,
+            seen_by: None,
         }
     }
 
@@ -269,6 +273,10 @@ mod tests {
             },
             RowFacts {
                 created_at: 1,
+                ..row()
+            },
+            RowFacts {
+                seen_by: Some(Uuid::nil()),
                 ..row()
             },
             // The same bytes, parted elsewhere.

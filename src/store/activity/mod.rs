@@ -30,6 +30,7 @@ macro_rules! filtered {
 
 pub mod chain;
 mod derive;
+mod export;
 pub mod head;
 mod read;
 mod retention;
@@ -44,6 +45,7 @@ use callboard_actors::model::policy::SeenBy;
 use uuid::Uuid;
 
 pub use self::derive::derive;
+pub use self::export::Export;
 pub use self::read::{Filter, Reader, feed, of_team};
 pub use self::retention::prune;
 pub use self::search::{Query, RANKED, search};

@@ -24,7 +24,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(super) const PROGRAM: Reader = Reader {
+    /// The program itself, or an operator at the command line.
+    pub const PROGRAM: Reader = Reader {
         id: Uuid::nil(),
         role: Role::Admin,
     };

@@ -103,6 +103,7 @@ struct Row {
     metadata: Option<String>,
     ip: Option<String>,
     created_at: i64,
+    seen_by: Option<Uuid>,
     record_digest: Option<Vec<u8>>,
     hash: Option<Vec<u8>>,
     /// The Record's first number.
@@ -136,6 +137,7 @@ impl Row {
             metadata: self.metadata.as_deref(),
             ip: self.ip.as_deref(),
             created_at: self.created_at,
+            seen_by: self.seen_by,
         };
         facts.digest()
     }
@@ -166,7 +168,7 @@ async fn rows(conn: &mut Conn, after: Seq, upto: Seq) -> Result<Vec<Row>> {
     sql!(
         conn,
         "SELECT a.id, a.seq, a.action, a.user_id, a.user_name, a.resource_type, a.resource_id, a.resource_name, a.changes,
-                a.metadata, a.ip, a.created_at, a.record_digest, a.hash, (SELECT MIN(seq) FROM record) AS reaches,
+                a.metadata, a.ip, a.created_at, a.seen_by, a.record_digest, a.hash, (SELECT MIN(seq) FROM record) AS reaches,
                 r.id AS e_id, r.at AS e_at, r.event AS e_event, r.actor_id AS e_actor_id, r.actor_name AS e_actor_name,
                 r.resource_type AS e_resource_type, r.resource_id AS e_resource_id, r.audience AS e_audience,
                 r.data AS e_data, r.request_id AS e_request_id, r.ip AS e_ip, r.user_agent AS e_user_agent

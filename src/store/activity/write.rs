@@ -7,6 +7,7 @@ use callboard_actors::model::record::{Entry, Seq};
 use callboard_actors::ports::{ActivitySink, Answer, Unavailable};
 use futures_util::FutureExt;
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::chain::{Hash, RowFacts, digest_of};
 use super::derive::Derived;
@@ -32,7 +33,8 @@ struct NewRow<'a> {
     metadata: Option<&'a str>,
     ip: Option<&'a str>,
     created_at: i64,
-    seen_by: String,
+    #[serde(serialize_with = "uuid::serde::simple::serialize")]
+    seen_by: Uuid,
 }
 
 impl NewRow<'_> {
@@ -48,7 +50,7 @@ impl NewRow<'_> {
             user_name: entry.actor.as_ref().map(|user| user.name.as_str()),
             resource_type: entry.resource.as_ref().map(|what| what.kind.as_str()),
             resource_id: entry.resource.as_ref().map(|what| what.id.as_str()),
-            seen_by: seen_by_id(row.seen_by()).simple().to_string(),
+            seen_by: seen_by_id(row.seen_by()),
             resource_name: row.resource_name.as_deref(),
             changes: row.changes.as_ref().map(|changes| changes.get()),
             metadata: row.metadata.as_ref().map(|metadata| metadata.get()),
@@ -71,6 +73,7 @@ impl NewRow<'_> {
             metadata: self.metadata,
             ip: self.ip,
             created_at: self.created_at,
+            seen_by: Some(self.seen_by),
         };
         facts.digest()
     }
