@@ -100,6 +100,8 @@ impl Ada {
         let (user, entry) = changed.await.unwrap();
         bed.state.auth.forget(user.id);
         bed.state.announce(entry.unwrap());
+        // She is told of that, too.
+        bed.flushed().await;
         let url = format!(
             "{}/ws?token={}",
             bed.url.replace("http", "ws"),

@@ -19,6 +19,7 @@ mod inbox;
 mod ledger;
 mod live;
 mod long;
+mod notifying;
 mod permissions;
 mod plain_clients;
 mod presence;
