@@ -23,7 +23,7 @@ pub const ROWS: &[Operation] = &[
     Operation { method: "get", path: "/api/v1/notifications/explain", id: "explain_notification", tag: "notifications", summary: "What was decided about an event and a user, and by which rule", role: Some("admin"), query: &[("event_seq", "the event's place on the Record"), ("user_id", "the user")], answer: (200, Data("Explanation")), refusals: &[404], ..NONE },
 ];
 
-schemas! { Notification UnreadCount ReadAll NewNotification SentNotifications SentNotification Preferences PreferencesChange QuietHours QuietHoursChange Priority Day Explanation }
+schemas! { NotificationType Notification UnreadCount ReadAll NewNotification SentNotifications SentNotification Preferences PreferencesChange QuietHours QuietHoursChange Priority Day Explanation }
 
 #[derive(ToSchema)]
 pub struct Notification {
@@ -132,13 +132,17 @@ pub struct Preferences {
 #[schema(example = json!({"muted_types": ["weather"], "quiet_hours": {"start": "22:00", "end": "07:00", "time_zone": "Europe/Berlin", "days": ["mon", "tue", "wed", "thu", "fri"]}}))]
 pub struct PreferencesChange {
     #[schema(max_items = 200)]
-    muted_types: Option<Vec<String>>,
+    muted_types: Option<Vec<NotificationType>>,
     /// Type by type; `null` takes one out.
-    types: Option<BTreeMap<String, Option<bool>>>,
+    types: Option<BTreeMap<NotificationType, Option<bool>>>,
     quiet_hours: Option<QuietHoursChange>,
     #[schema(minimum = 1, maximum = 1000000)]
     hourly_limit: Option<u32>,
 }
+
+#[derive(ToSchema)]
+#[schema(pattern = "^[a-z0-9_:.-]{1,64}$", example = "weather")]
+pub struct NotificationType(String);
 
 /// From when to when it is quiet, in this zone. A window across midnight belongs to the day on which it begins; equal
 /// times are a whole day.
@@ -161,7 +165,7 @@ pub struct QuietHoursChange {
     start: Option<String>,
     #[schema(nullable = false, pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$")]
     end: Option<String>,
-    #[schema(nullable = false)]
+    #[schema(nullable = false, format = "time-zone")]
     time_zone: Option<String>,
     /// Every day, when null.
     #[schema(min_items = 1, max_items = 7)]
