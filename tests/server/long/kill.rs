@@ -1,6 +1,8 @@
 //! Guarantees 1 to 3 under SIGKILL: what was answered is on the Record once and has its consequences once, and every
 //! client of every kind hears all of it, once and in order.
 
+mod told;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,7 +45,7 @@ enum Outcome {
 async fn no_change_is_lost_or_doubled_when_the_server_is_killed_twenty_times(kind: Kind) {
     let (seed, mut random) = seeded("kill");
     let mut server = Server::with(kind, &[("NOTIFICATION_RATE_LIMIT", "1000000")]).await;
-    server.user("admin").await;
+    let second = server.user("admin").await;
     let viewer = server.viewer().await;
     let mut editors = Vec::new();
     for _ in 0..WRITERS {
@@ -86,6 +88,7 @@ async fn no_change_is_lost_or_doubled_when_the_server_is_killed_twenty_times(kin
     }
 
     let stop_writing = Arc::new(AtomicBool::new(false));
+    let reader = tokio::spawn(told::read(second.clone(), Arc::clone(&stop_writing)));
     let writers: Vec<_> = editors
         .iter()
         .zip(0..)
@@ -109,6 +112,7 @@ async fn no_change_is_lost_or_doubled_when_the_server_is_killed_twenty_times(kin
     for writer in writers {
         outcomes.extend(writer.await.expect("a writer that ends well"));
     }
+    let answered = reader.await.expect("a reader that ends well");
     let took = began.elapsed();
     editors[0]
         .create_episode("The last change", 1_000_000)
@@ -209,6 +213,20 @@ async fn no_change_is_lost_or_doubled_when_the_server_is_killed_twenty_times(kin
         "somebody was notified twice"
     );
 
+    let made = server
+        .database
+        .number(
+            "SELECT COUNT(*) FROM notification_decisions WHERE event_seq IN
+                (SELECT seq FROM record WHERE event IN ('episode_created', 'episode_deleted'))",
+        )
+        .await;
+    assert_eq!(
+        made,
+        2 * (created + deleted),
+        "each admin's is decided upon once"
+    );
+    told::holds(&server, &second, &answered).await;
+
     // 3. Every client has all of it, once each and in order.
     let episodes: Vec<u64> = record
         .iter()
@@ -247,8 +265,19 @@ async fn no_change_is_lost_or_doubled_when_the_server_is_killed_twenty_times(kin
         .map(|socket| socket.heard.count(|report| report["recovered"] == false))
         .sum();
     assert_eq!(afresh, STOCK, "a stock client had to start afresh");
+    told::all_are_where_they_are_listed(&server).await;
     stop_listening.store(true, Ordering::Relaxed);
 
+    println!(
+        "kill: {} read, {} of {} preferences accepted",
+        answered.read.len(),
+        answered.accepted,
+        answered.sent
+    );
+    assert!(
+        answered.read.len() > KILLS,
+        "too little was read to show anything"
+    );
     println!(
         "kill: {kind:?}: {KILLS} kills in {took:.1?}; {} changes answered, {} refused, {} unanswered ({unanswered_done} of them done); \
          {last} entries, {} activity rows, {due} notifications; {} clients with {} events each, {recovered} recoveries",
