@@ -23,6 +23,9 @@ use crate::store::page::Scope;
 /// How long the registry has to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long an answer waits for what is written beside it.
+const A_MOMENT: Duration = Duration::from_millis(250);
+
 pub fn routes(scope: &mut web::ServiceConfig) {
     scope
         .service(web::resource("/socket/connections").route(web::get().to(connections)))
@@ -67,7 +70,7 @@ async fn connections(call: Call) -> Result<HttpResponse, ApiError> {
     };
     let asked = call.state.actors.sockets.ask_within(PATIENCE, list_of);
     let Page { rows, more } = asked.await.map_err(ApiError::unavailable)?;
-    looked(&call, "socket/connections", narrowed);
+    looked(&call, "socket/connections", narrowed).await;
     let last = rows.last().filter(|_| more);
     let next_cursor = last.map(|row| sealed(&scope, row));
     list(page::Page { rows, next_cursor }, limit)
@@ -78,13 +81,13 @@ async fn stats(call: Call) -> Result<HttpResponse, ApiError> {
     call.no_query()?;
     let asked = call.state.actors.sockets.ask_within(PATIENCE, GetStats);
     let stats = asked.await.map_err(ApiError::unavailable)?;
-    looked(&call, "socket/stats", json!({}));
+    looked(&call, "socket/stats", json!({})).await;
     Answer::ok(stats).respond()
 }
 
-/// Puts on the Record that the admin looked, beside the answer: what there is to see is seen also while the Record
-/// cannot be written.
-fn looked(call: &Call, what: &'static str, narrowed: Value) {
+/// Puts on the Record that the admin looked. What there is to see is seen also while the Record cannot be written, so the
+/// answer waits for that a moment at most, and whatever comes of it.
+async fn looked(call: &Call, what: &'static str, narrowed: Value) {
     let (state, by) = (call.state.clone(), call.by());
     let look = format!("{what} {narrowed}");
     let now = state.clock.monotonic();
@@ -100,12 +103,15 @@ fn looked(call: &Call, what: &'static str, narrowed: Value) {
         resource: None,
         data,
     };
-    actix_web::rt::spawn(async move {
+    let clock = state.clock.clone();
+    let written = actix_web::rt::spawn(async move {
         match admin_actions::insert(&state.store, action, by).await {
             Ok(entry) => state.announce(entry),
             Err(error) => tracing::warn!(%error, what, "an admin's look is not on the Record"),
         }
     });
+    // Late, it is written all the same.
+    let _ = clock.within(A_MOMENT, written).await;
 }
 
 async fn disconnect(call: Call, body: Body) -> Result<HttpResponse, ApiError> {

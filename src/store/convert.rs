@@ -51,7 +51,7 @@ pub fn word<T: FromStr>(text: &str) -> Result<T> {
 
 /// A column holds what this program never wrote.
 pub fn corrupt(what: &str, found: &str) -> StoreError {
-    StoreError::Unavailable(format!("a column holds no {what}: {found}"))
+    StoreError::broken(&format!("a column holds no {what}: {found}"))
 }
 
 /// PostgreSQL cannot hold a NUL in text, so neither database is given one.

@@ -1,6 +1,7 @@
 //! What can go wrong at the database, in the words that its callers decide by.
 
 use callboard_actors::ports::Unavailable;
+use sqlx::error::ErrorKind;
 
 /// Why the store did not do it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +45,13 @@ impl StoreError {
     pub(super) fn closed() -> StoreError {
         StoreError::Unavailable("the store is closed".into())
     }
+
+    /// An invariant of ours does not hold. It is answered as any other failure of the database is, which nobody looks
+    /// into; so it is said aloud here.
+    pub(super) fn broken(what: &impl std::fmt::Display) -> StoreError {
+        tracing::error!(%what, "the database is not as it should be: this is an error of the program's, or of a hand's");
+        StoreError::Unavailable(what.to_string())
+    }
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -60,7 +68,7 @@ impl From<sqlx::Error> for StoreError {
                 });
                 match known {
                     Some((_, code)) => StoreError::Conflict { code },
-                    None => StoreError::Unavailable(error.to_string()),
+                    None => StoreError::broken(&error),
                 }
             }
             // PostgreSQL's lock_not_available.
@@ -72,6 +80,15 @@ impl From<sqlx::Error> for StoreError {
                 StoreError::Conflict {
                     code: "unknown_reference",
                 }
+            }
+            // What the schema forbids should not have been asked of it.
+            sqlx::Error::Database(fault)
+                if matches!(
+                    fault.kind(),
+                    ErrorKind::CheckViolation | ErrorKind::NotNullViolation
+                ) =>
+            {
+                StoreError::broken(&error)
             }
             _ => StoreError::Unavailable(error.to_string()),
         }

@@ -17,6 +17,8 @@ on_both_databases![
     verifying_an_empty_record_is_an_error,
     verifying_says_what_was_checked,
     every_command_explains_itself,
+    a_new_password_is_printed_once_and_ends_what_the_old_one_began,
+    a_command_that_cannot_be_done_says_why_in_a_line,
 ];
 
 /// Runs a sub-command that must succeed; what it printed.
@@ -130,6 +132,9 @@ async fn every_command_explains_itself(kind: Kind) {
         &["migrate"],
         &["user", "add"],
         &["user", "list"],
+        &["user", "set-role"],
+        &["user", "disable"],
+        &["user", "set-password"],
         &["token"],
         &["openapi"],
         &["record", "verify"],
@@ -143,4 +148,63 @@ async fn every_command_explains_itself(kind: Kind) {
             "{command:?}"
         );
     }
+}
+
+async fn a_new_password_is_printed_once_and_ends_what_the_old_one_began(kind: Kind) {
+    let server = Server::start(kind).await;
+    let viewer = server.viewer().await;
+    let said = succeeds(&server, &["user", "set-password", &viewer.email], "");
+    let (_, password) = said.split_once("password: ").expect("the new one");
+    server.nobody().log_in(&viewer.email, password.trim()).await;
+    let given = ["user", "set-password", &viewer.email, "--password-stdin"];
+    let said = succeeds(&server, &given, "a password of her own\n");
+    assert!(!said.contains("password"), "{said}");
+    server
+        .nobody()
+        .log_in(&viewer.email, "a password of her own")
+        .await;
+}
+
+async fn a_command_that_cannot_be_done_says_why_in_a_line(kind: Kind) {
+    let server = Server::start(kind).await;
+    let nobody = "nobody@callboard.test";
+    let admin = "admin@callboard.test";
+    let add = |email: &'static str, name: &'static str, role: &'static str| {
+        vec![
+            "user", "add", "--email", email, "--name", name, "--role", role,
+        ]
+    };
+    for (command, why) in [
+        (
+            vec!["user", "set-role", nobody, "admin"],
+            "there is no user",
+        ),
+        (
+            vec!["user", "set-role", admin, "king"],
+            "accepted: viewer, editor, admin",
+        ),
+        (vec!["user", "set-role", admin, "viewer"], "last_admin"),
+        (vec!["user", "disable", admin], "last_admin"),
+        (vec!["user", "disable", nobody], "there is no user"),
+        (vec!["user", "set-password", nobody], "there is no user"),
+        (add("no-address", "A", "viewer"), "no e-mail address"),
+        (add("a@b.test", "", "viewer"), "1 to 200 characters"),
+        (
+            add("a@b.test", "A", "king"),
+            "accepted: viewer, editor, admin",
+        ),
+        (add(admin, "A", "viewer"), "email_taken"),
+        (vec!["token", "--user", nobody], "there is no user"),
+        (
+            vec!["token", "--user", admin, "--ttl", "forever"],
+            "accepted: 90s, 15m, 1h, 7d",
+        ),
+    ] {
+        let output = server.callboard(&command, "");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{command:?}");
+        assert!(said.contains(why), "{command:?}: {said}");
+        assert!(!said.contains("panicked"), "{command:?}: {said}");
+    }
+    server.admin().await.get("auth/me").await.data();
 }

@@ -39,6 +39,7 @@ async fn is_ready_joins_and_hears(kind: Kind, library: Library) {
     let room = format!("episode:{}", id(&episode));
 
     for transports in EVERY_TRANSPORT {
+        server.settle(&viewer).await; // the last round was looked at
         let socket = program.connect(
             &server.url(),
             "/episodes",
