@@ -26,10 +26,6 @@ fn query(row: &Operation, name: &str) -> Value {
             json!({"type": "string", "enum": ["online", "away", "busy", "dnd"]})
         }
         "namespace" => json!({"$ref": "#/components/schemas/NamespaceName"}),
-        // Letters or digits in it.
-        "q" if row.tag == "activity" => {
-            json!({"type": "string", "minLength": 1, "maxLength": 200, "pattern": "[A-Za-z0-9]"})
-        }
         "q" => text(200),
         "action" | "type" | "resource_type" | "team" => text(100),
         _ => text(200),
@@ -75,6 +71,13 @@ fn header(name: &str) -> (Value, &'static str) {
     }
 }
 
+/// Those of a query that must be given.
+const REQUIRED: &[(&str, &str)] = &[
+    ("search_activity", "q"),
+    ("explain_notification", "event_seq"),
+    ("explain_notification", "user_id"),
+];
+
 /// All of a row's, as OpenAPI has them.
 pub fn of(row: &Operation) -> Vec<Value> {
     let mut all = Vec::new();
@@ -83,7 +86,7 @@ pub fn of(row: &Operation) -> Vec<Value> {
     }
     for (name, description) in row.query {
         let schema = query(row, name);
-        let required = *name == "q" && row.tag == "activity";
+        let required = REQUIRED.contains(&(row.id, *name));
         all.push(
             json!({"name": name, "in": "query", "description": description, "required": required, "schema": schema}),
         );

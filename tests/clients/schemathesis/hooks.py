@@ -1,7 +1,8 @@
 """What the document cannot say of itself, and a count of what was asked.
 
 In the environment: CALLBOARD_SELF, the id of the user who asks; CALLBOARD_SPARE, of one who may come to harm;
-CALLBOARD_CALLS, the file into which the count of calls goes, by operation and status.
+CALLBOARD_NOTIFICATIONS, ids of some notifications of the one who asks; CALLBOARD_CALLS, the file into which the count
+of calls goes, by operation and status.
 """
 
 import atexit
@@ -17,6 +18,8 @@ from schemathesis import GenerationMode
 
 SELF = os.environ["CALLBOARD_SELF"]
 SPARE = os.environ["CALLBOARD_SPARE"]
+
+NOTIFICATIONS = [id for id in os.environ["CALLBOARD_NOTIFICATIONS"].split(",") if id]
 
 keys = itertools.count(1)
 calls = collections.defaultdict(collections.Counter)
@@ -58,6 +61,14 @@ def before_call(context, case, kwargs):
     # A cursor cannot be made up: it is sealed, and bound to its list and filters. (Made-up ones are in the bad data.)
     if case.query:
         case.query.pop("cursor", None)
+        # That one parameter is not before another, and that a text has letters in whatever script, no schema can say.
+        if "from" in case.query and "to" in case.query:
+            case.query.pop("to")
+        if isinstance(case.query.get("q"), str) and not any(letter.isalnum() for letter in case.query["q"]):
+            case.query["q"] = case.query["q"][:100] + "a"
+    # No answer gives the ids of one's own notifications when they are wanted; each of these can be removed once.
+    if "/notifications/{id}" in case.operation.path and NOTIFICATIONS:
+        case.path_parameters["id"] = NOTIFICATIONS.pop() if case.method.upper() == "DELETE" else NOTIFICATIONS[0]
     # Of values without a schema (metadata) the document cannot say that they hold no U+0000.
     if isinstance(case.body, (dict, list, str)):
         case.body = without_nul(case.body)

@@ -98,6 +98,9 @@ fn done_at_least_once(calls: &Calls) {
 
 async fn throw(server: &Server, user: &User, spare: &Value, examples: u32) -> Calls {
     let folder = Folder::fresh();
+    let own_notifications = user.get("notifications?limit=100").await.data();
+    let rows = own_notifications.as_array().expect("a list");
+    let notifications: Vec<&str> = rows.iter().filter_map(|row| row["id"].as_str()).collect();
     let counted = folder.path().join("calls.json");
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/schemathesis");
     let mut command = Command::new(stock::tool("schemathesis/bin/st"));
@@ -115,6 +118,7 @@ async fn throw(server: &Server, user: &User, spare: &Value, examples: u32) -> Ca
         .env("SCHEMATHESIS_HOOKS", "hooks")
         .env("CALLBOARD_SELF", &user.id)
         .env("CALLBOARD_SPARE", spare.as_str().expect("an id"))
+        .env("CALLBOARD_NOTIFICATIONS", notifications.join(","))
         .env("CALLBOARD_CALLS", &counted)
         .stdin(Stdio::null())
         .kill_on_drop(true);
