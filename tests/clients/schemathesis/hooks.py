@@ -76,6 +76,18 @@ def before_call(context, case, kwargs):
     if isinstance(case.body, dict) and isinstance(case.body.get("quiet_hours"), dict):
         if not {"start", "end", "time_zone"} <= case.body["quiet_hours"].keys():
             case.body.pop("quiet_hours")
+    # Exactly one kind of recipients.
+    if case.operation.path == "/api/v1/notifications" and isinstance(case.body, dict):
+        kinds = ("user_id", "user_ids", "role", "team", "all")
+        given = [kind for kind in kinds if case.body.get(kind)] or ["role"]
+        for kind in kinds:
+            if kind != given[0]:
+                case.body.pop(kind, None)
+        # A time that lies ahead.
+        if case.body.get("expires_at"):
+            case.body["expires_at"] = "2999-01-01T00:00:00Z"
+        if given == ["role"]:
+            case.body["role"] = case.body.get("role") or "admin"
     # A key that was used with another body is refused, and the same key comes again and again here.
     for name in list(case.headers or {}):
         if name.lower() == "idempotency-key":
