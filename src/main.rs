@@ -21,8 +21,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    telemetry::init(&config);
-    match actix_web::rt::System::new().block_on(cli::run(cli, config)) {
+    let telemetry = telemetry::init(&config);
+    let done = actix_web::rt::System::new().block_on(cli::run(cli, config));
+    telemetry.finish();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

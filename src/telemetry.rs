@@ -1,10 +1,22 @@
 //! Structured logs: `pretty` for people, `json` for machines; always to standard error, so that
-//! standard output belongs to the commands.
+//! standard output belongs to the commands. And, if a collector is named, traces (OTLP).
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
+use actix_web::http::header::HeaderMap;
+use opentelemetry::propagation::{Extractor, TextMapPropagator};
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Span;
+use tracing::level_filters::LevelFilter;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use crate::config::{Config, LogFormat};
 
@@ -12,22 +24,103 @@ use crate::config::{Config, LogFormat};
 /// likes could fill the log with it.
 const CLIENTS_ERRORS: &str = "actix_http::h1::dispatcher=off,actix_http::ws=off";
 
-/// Called once, by the program. A server in a test has whatever its test set up.
-pub fn init(config: &Config) {
+/// The name under which a collector has us, unless `OTEL_SERVICE_NAME` says otherwise.
+const SERVICE: &str = "callboard";
+
+type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// What has to be sent before the program ends.
+pub struct Telemetry {
+    traces: Option<SdkTracerProvider>,
+}
+
+/// Called once, by the program, outside any runtime. A server in a test has whatever its test set up.
+pub fn init(config: &Config) -> Telemetry {
+    let mut layers = vec![log(config)];
+    let traces = config.otlp_endpoint.as_deref().and_then(exporter);
+    if let Some(provider) = &traces {
+        // The program's own spans, of whatever level the log is.
+        let ours = filter_fn(|about| about.is_span() && about.target().starts_with("callboard"))
+            .with_max_level_hint(LevelFilter::DEBUG);
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer(SERVICE));
+        layers.push(layer.with_filter(ours).boxed());
+    }
+    // An `Err` says that a subscriber is there already, which is as good.
+    let _ = tracing_subscriber::registry().with(layers).try_init();
+    Telemetry { traces }
+}
+
+impl Telemetry {
+    /// Sends what waits to be sent.
+    pub fn finish(self) {
+        if let Some(provider) = self.traces
+            && let Err(error) = provider.shutdown()
+        {
+            tracing::warn!(%error, "the last traces were not sent");
+        }
+    }
+}
+
+fn log(config: &Config) -> Boxed {
     let filter = format!("{CLIENTS_ERRORS},{}", config.log_filter);
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = fmt::fmt()
-        .with_env_filter(filter)
+    let layer = fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    // An `Err` says that a subscriber is there already, which is as good.
-    let _ = match config.log_format {
-        LogFormat::Pretty => builder.try_init(),
-        LogFormat::Json => builder
+    match config.log_format {
+        LogFormat::Pretty => layer.with_filter(filter).boxed(),
+        LogFormat::Json => layer
             .json()
             .flatten_event(true)
             .with_current_span(true)
             .with_span_list(false)
-            .try_init(),
-    };
+            .with_filter(filter)
+            .boxed(),
+    }
+}
+
+/// `None`: it cannot be made. The program runs without, and says so.
+fn exporter(endpoint: &str) -> Option<SdkTracerProvider> {
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_endpoint(format!("{endpoint}/v1/traces"))
+        .build()
+        // The log is not there yet.
+        .inspect_err(|error| eprintln!("no traces will be sent to {endpoint}: {error}"))
+        .ok()?;
+    let mut resource = Resource::builder();
+    if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
+        resource = resource.with_service_name(SERVICE);
+    }
+    let provider = SdkTracerProvider::builder()
+        .with_resource(resource.build())
+        .with_batch_exporter(exporter);
+    Some(provider.build())
+}
+
+/// Makes a request's span a part of the caller's trace, if it sends one (W3C Trace Context). Without a collector this is
+/// not to be called: it would cost each request the reading of headers.
+pub fn join(span: &Span, headers: &HeaderMap) {
+    let context = TraceContextPropagator::new().extract(&Headers(headers));
+    // An `Err` says that nobody collects this span.
+    let _ = span.set_parent(context);
+}
+
+/// What the span tells beyond the log's line.
+pub fn describe(span: &Span, method: &str, path: &str, status: u16) {
+    span.set_attribute("http.request.method", method.to_owned());
+    span.set_attribute("url.path", path.to_owned());
+    span.set_attribute("http.response.status_code", i64::from(status));
+}
+
+struct Headers<'a>(&'a HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.to_str().ok()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(|name| name.as_str()).collect()
+    }
 }

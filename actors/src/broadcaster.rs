@@ -413,7 +413,13 @@ impl Broadcaster {
             return false;
         }
         let envelope = match &outgoing.event {
-            Event::Recorded(entry) => Envelope::recorded(entry),
+            Event::Recorded(entry) => {
+                let mut envelope = Envelope::recorded(entry);
+                envelope.span = entry.trace.below(
+                    |parent| tracing::debug_span!(parent: parent, "broadcast", rooms = seats.len()),
+                );
+                envelope
+            }
             Event::Moment(event) => {
                 Envelope::ephemeral(event).with_receipt(self.receipts.expect(event))
             }

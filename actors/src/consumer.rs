@@ -20,6 +20,7 @@ use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, ActorContext, AsyncContext, Message};
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use crate::model::record::{Entry, Seq};
 use crate::ports::{Record, Unavailable};
@@ -322,7 +323,8 @@ fn go_on<A: Consumer>(actor: &mut A, ctx: &mut Context<A>) {
                 }
             }
             let batch = actor.progress().follower.run(most);
-            let work = actor.write(after, batch);
+            let span = of_batch(&batch);
+            let work = Box::pin(actor.write(after, batch).instrument(span));
             run(
                 actor,
                 ctx,
@@ -339,6 +341,23 @@ fn go_on<A: Consumer>(actor: &mut A, ctx: &mut Context<A>) {
             );
         }
     }
+}
+
+/// The batch belongs to the trace of its first entry that has one; those of the others point to it.
+fn of_batch(batch: &[Arc<Entry>]) -> tracing::Span {
+    let entries = batch.len();
+    batch.iter().fold(tracing::Span::none(), |span, entry| {
+        let own = entry
+            .trace
+            .below(|parent| tracing::debug_span!(parent: parent, "derive", entries));
+        match span.is_none() {
+            true => own,
+            false => {
+                own.follows_from(&span);
+                span
+            }
+        }
+    })
 }
 
 /// Does one piece of work, takes in what came of it, and goes on; after a failure, later.

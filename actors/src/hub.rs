@@ -24,6 +24,7 @@ use std::thread::ThreadId;
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Handler, Message, Supervised};
 use parking_lot::Mutex;
+use tracing::Span;
 
 use crate::broadcaster::{Token, WINDOW};
 use crate::model::envelope::Delivery;
@@ -68,6 +69,7 @@ struct Rider {
     event: Event,
     /// What `passed` is when it was everywhere.
     until: u64,
+    _span: Span,
 }
 
 /// The hubs of one server, by their threads.
@@ -233,7 +235,12 @@ impl Hub {
             };
             let work = self.work.get_or_insert_with(|| Work::new(members));
             let until = work.passed + work.members.len() as u64;
-            work.riding.push_back(Rider { event, until });
+            let _span = event.span(work.members.len());
+            work.riding.push_back(Rider {
+                event,
+                until,
+                _span,
+            });
         }
     }
 
@@ -304,6 +311,15 @@ impl Work {
 impl Event {
     fn size(&self) -> usize {
         self.delivery.envelope.json().len()
+    }
+
+    /// Of its way through the members.
+    fn span(&self, members: usize) -> Span {
+        let parent = &self.delivery.envelope.span;
+        match parent.is_disabled() {
+            true => Span::none(),
+            false => tracing::debug_span!(parent: parent, "deliver", members),
+        }
     }
 }
 

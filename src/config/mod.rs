@@ -69,6 +69,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// `RUST_LOG`, as tracing-subscriber reads it.
     pub log_filter: String,
+    /// Where traces are sent; set: they are.
+    pub otlp_endpoint: Option<String>,
     /// `CALLBOARD_FAULTS=1`: actors can be told to panic. For tests only, and said loudly at the start.
     pub faults: bool,
 }
@@ -307,6 +309,7 @@ impl Config {
             require_if_match: read.boolean("REQUIRE_IF_MATCH"),
             log_format: read.log_format("LOG_FORMAT"),
             log_filter: read.log_filter("RUST_LOG"),
+            otlp_endpoint: read.collector("OTEL_EXPORTER_OTLP_ENDPOINT"),
             faults: read.boolean("CALLBOARD_FAULTS"),
         };
         config.check_together(&mut read);

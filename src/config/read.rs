@@ -52,6 +52,20 @@ impl<'a> Reader<'a> {
         Some(self.text(name)).filter(|text| !text.is_empty())
     }
 
+    /// The base address of a collector, without its last slash.
+    pub fn collector(&mut self, name: &str) -> Option<String> {
+        let text = self.optional(name)?;
+        let host = text.strip_prefix("http://").unwrap_or_default();
+        let is_host = |c: char| c.is_ascii_graphic() && !"@?#\"<>\\^`{|}".contains(c);
+        if host.is_empty() || host.starts_with(['/', ':']) || !host.chars().all(is_host) {
+            self.problem(
+                name,
+                "http://host:port is accepted; for TLS put a collector of your own in between",
+            );
+        }
+        Some(text.trim_end_matches('/').to_owned())
+    }
+
     pub fn number(&mut self, name: &str, least: u64, most: u64) -> u64 {
         match self.text(name).parse::<u64>() {
             Ok(number) if (least..=most).contains(&number) => number,

@@ -71,6 +71,7 @@ pub const SETTINGS: &[Setting] = &[
     open("REQUIRE_IF_MATCH", "false", "true: a write to an episode or composition without If-Match gets 428"),
     open("LOG_FORMAT", "pretty", "pretty or json"),
     open("RUST_LOG", "info", "what is logged: a level, or target=level, comma list"),
+    open("OTEL_EXPORTER_OTLP_ENDPOINT", "", "http://host:port of an OpenTelemetry collector; set: traces are sent to it (OTLP over HTTP, /v1/traces)"),
     open("CALLBOARD_FAULTS", "false", "true or 1: actors can be told to panic over REST, for fault tests; never in earnest"),
 ];
 

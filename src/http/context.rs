@@ -21,6 +21,7 @@ use callboard_actors::runtime::Clock;
 
 use super::{State, compression, verbs};
 use crate::error::{ApiError, PROBLEM_JSON, Problem};
+use crate::telemetry;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -41,6 +42,12 @@ pub async fn context(
     // The path and never the query: a query may carry a token.
     let (method, path) = (req.method().clone(), req.path().to_owned());
     let span = tracing::info_span!("request", request_id = %id, user = tracing::field::Empty);
+    let traced = state
+        .as_ref()
+        .is_some_and(|state| state.config.otlp_endpoint.is_some());
+    if traced {
+        telemetry::join(&span, req.headers());
+    }
     verbs::lend(&mut req);
 
     // The request is given away, and with it the way to make a response of it: what a panic or a
@@ -56,6 +63,9 @@ pub async fn context(
             let took = served(state.as_ref(), &method, &path, response.status(), started);
             let status = response.status().as_u16();
             let elapsed_ms = took.as_secs_f64() * 1e3;
+            if traced {
+                telemetry::describe(&span, method.as_str(), &path, status);
+            }
             // Probes and scrapes come by the clock, polls more often, and say nothing new.
             let quiet = ["/health", "/metrics", "/socket.io"];
             if quiet.iter().any(|start| path.starts_with(start)) {

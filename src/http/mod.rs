@@ -193,6 +193,11 @@ impl State {
     /// After the commit: tells the actors, once the answer that is being made has left, so that not
     /// even waking their threads is in its way. Never waits.
     pub fn announce(&self, entry: Arc<Entry>) {
+        entry.trace.begin(tracing::debug_span!(
+            "change",
+            seq = entry.seq,
+            event = entry.event
+        ));
         let actors = self.actors.clone();
         actix_web::rt::spawn(async move { announce(&actors, entry) });
     }

@@ -36,6 +36,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use futures_util::future::BoxFuture;
 use sqlx::Sqlite;
 use tokio::sync::OnceCell;
+use tracing::Instrument;
 
 pub use self::connection::Conn;
 pub use self::error::StoreError;
@@ -188,9 +189,10 @@ impl Store {
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
     {
         let _timer = self.0.timings.write();
+        let span = tracing::debug_span!("commit");
         match &self.0.pools {
-            Pools::Sqlite { writer, .. } => writer.write(work).await,
-            Pools::Postgres { pooled, .. } => pooled.write(work).await,
+            Pools::Sqlite { writer, .. } => writer.write(work).instrument(span).await,
+            Pools::Postgres { pooled, .. } => pooled.write(work).instrument(span).await,
         }
     }
 
@@ -199,7 +201,8 @@ impl Store {
     async fn put(&self, statement: Rows, row: String, new: NewEntry) -> Result<Option<Arc<Entry>>> {
         record::check(&new)?;
         let _timer = self.0.timings.write();
-        let put = self.writer().put(Some((statement, row)), vec![new]).await?;
+        let put = self.writer().put(Some((statement, row)), vec![new]);
+        let put = put.instrument(tracing::debug_span!("commit")).await?;
         Ok(put.and_then(|appended| Some(appended.first()?.entry())))
     }
 
@@ -210,6 +213,7 @@ impl Store {
         let put = self
             .writer()
             .put(None, new.into())
+            .instrument(tracing::debug_span!("commit"))
             .await?
             .unwrap_or_default();
         let entries: Vec<_> = put.iter().map(Appended::entry).collect();

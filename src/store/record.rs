@@ -146,9 +146,9 @@ struct Row {
 
 impl Row {
     fn entry(self) -> Result<Entry> {
-        Ok(Entry {
-            seq: seq(self.seq),
-            new: NewEntry {
+        Ok(Entry::new(
+            seq(self.seq),
+            NewEntry {
                 id: self.id,
                 at: moment(self.at)?,
                 event: self.event,
@@ -168,7 +168,7 @@ impl Row {
                     user_agent: self.user_agent,
                 },
             },
-        })
+        ))
     }
 }
 

@@ -141,7 +141,7 @@ impl Tx {
         let first = record::commit(&mut self.conn, entries.iter().map(|(new, _)| new)).await?;
         for (seq, (new, place)) in (first..).zip(entries) {
             // It is set here only, once.
-            let _ = place.set(Arc::new(Entry { seq, new }));
+            let _ = place.set(Arc::new(Entry::new(seq, new)));
         }
         Ok(())
     }

@@ -26,3 +26,4 @@ mod presence;
 mod recovery;
 mod sessions;
 mod stock_clients;
+mod traces;

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
+use tracing::Span;
 use uuid::Uuid;
 
 use super::identity::UserRef;
@@ -60,6 +61,8 @@ pub struct Envelope {
     receipt: Option<u64>,
     json: Box<RawValue>,
     frames: [OnceLock<Frame>; FORMS],
+    /// Of its being handed out.
+    pub span: Span,
 }
 
 const FORMS: usize = Namespace::ALL.len() + 2;
@@ -110,6 +113,7 @@ impl Envelope {
             receipt: None,
             json: json_of(wire),
             frames: [const { OnceLock::new() }; FORMS],
+            span: Span::none(),
         }
     }
 

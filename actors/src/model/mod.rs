@@ -16,3 +16,4 @@ pub mod presence;
 pub mod quiet_hours;
 pub mod record;
 pub mod room;
+pub mod trace;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::identity::{Origin, UserRef};
 use super::room::Channel;
+use super::trace::Trace;
 
 /// A place on the Record: 1, 2, 3 … in commit order, without a gap. 0 is before the first.
 pub type Seq = u64;
@@ -43,6 +44,18 @@ pub struct NewEntry {
 pub struct Entry {
     pub seq: Seq,
     pub new: NewEntry,
+    /// Of the request that made it, if that was here.
+    pub trace: Trace,
+}
+
+impl Entry {
+    pub fn new(seq: Seq, new: NewEntry) -> Entry {
+        Entry {
+            seq,
+            new,
+            trace: Trace::default(),
+        }
+    }
 }
 
 impl std::ops::Deref for Entry {

@@ -144,9 +144,9 @@ fn changed(user: &UserRef, changes: serde_json::Value) -> Arc<Entry> {
         "disabled": new("disabled").unwrap_or_else(|| json!(false)),
         "changes": changes,
     });
-    Arc::new(Entry {
-        seq: 1,
-        new: NewEntry {
+    Arc::new(Entry::new(
+        1,
+        NewEntry {
             id: Uuid::now_v7(),
             at: noon(),
             event: "user_updated".into(),
@@ -156,7 +156,7 @@ fn changed(user: &UserRef, changes: serde_json::Value) -> Arc<Entry> {
             data: to_raw_value(&data).unwrap(),
             origin: Origin::default(),
         },
-    })
+    ))
 }
 
 #[test]

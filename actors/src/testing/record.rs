@@ -97,9 +97,9 @@ pub fn entry(seq: Seq) -> Arc<Entry> {
 }
 
 pub fn entry_for(seq: Seq, event: &str, audience: Vec<Channel>) -> Arc<Entry> {
-    Arc::new(Entry {
+    Arc::new(Entry::new(
         seq,
-        new: NewEntry {
+        NewEntry {
             id: Uuid::now_v7(),
             at: noon(),
             event: event.into(),
@@ -115,7 +115,7 @@ pub fn entry_for(seq: Seq, event: &str, audience: Vec<Channel>) -> Arc<Entry> {
             data: RawValue::from_string(r#"{"title":"Pilot"}"#.into()).unwrap_or_default(),
             origin: Origin::default(),
         },
-    })
+    ))
 }
 
 /// A delivery whose envelope has the same number as its tick.
