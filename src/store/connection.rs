@@ -11,9 +11,12 @@ use futures_util::TryStreamExt;
 use prometheus::HistogramTimer;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{AssertSqlSafe, Either, Executor, Postgres, SqlSafeStr, SqlStr, Sqlite};
+use sqlx::{
+    AssertSqlSafe, Either, Executor, Postgres, SqlSafeStr, SqlStr, Sqlite, SqliteConnection,
+};
 
 use super::StoreError;
+use super::readers::Lent;
 
 /// A connection.
 pub struct Conn {
@@ -27,12 +30,12 @@ pub struct Conn {
 }
 
 pub(super) enum Link {
-    Sqlite(PoolConnection<Sqlite>),
+    Sqlite(Lent),
     Postgres(PoolConnection<Postgres>),
 }
 
 impl Conn {
-    pub(super) fn sqlite(conn: PoolConnection<Sqlite>) -> Conn {
+    pub(super) fn sqlite(conn: Lent) -> Conn {
         Conn {
             link: Link::Sqlite(conn),
             failure: None,
@@ -67,13 +70,15 @@ impl Conn {
 
     /// Every result of a statement passes here.
     pub(super) fn note<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
-        result.map_err(|error| {
-            let error = StoreError::from(error);
-            if !matches!(error, StoreError::NotFound) {
+        let result = result.map_err(StoreError::from);
+        match (&result, &mut self.link) {
+            (Ok(_) | Err(StoreError::NotFound), Link::Sqlite(conn)) => conn.settled(),
+            (Ok(_) | Err(StoreError::NotFound), Link::Postgres(_)) => {}
+            (Err(error), _) => {
                 self.failure.get_or_insert_with(|| error.clone());
             }
-            error
-        })
+        }
+        result
     }
 
     /// The failure of a statement since the last call. From then on statements are run again.
@@ -82,10 +87,10 @@ impl Conn {
     }
 
     /// Closes the connection instead of giving it back to its pool.
-    pub(super) fn discard(mut self) {
-        match &mut self.link {
-            Link::Sqlite(conn) => conn.close_on_drop(),
-            Link::Postgres(conn) => conn.close_on_drop(),
+    pub(super) fn discard(self) {
+        match self.link {
+            Link::Sqlite(conn) => conn.discard(),
+            Link::Postgres(mut conn) => conn.close_on_drop(),
         }
     }
 }
@@ -100,10 +105,10 @@ pub(super) fn joined(ahead: Option<&'static str>, text: &'static str) -> SqlStr 
 
 /// SQLite: runs a text. Gives how many rows its last statement concerned.
 pub(super) async fn execute(
-    link: &mut PoolConnection<Sqlite>,
+    link: &mut SqliteConnection,
     query: sqlx::query::Query<'_, Sqlite, SqliteArguments>,
 ) -> Result<u64, sqlx::Error> {
-    let mut steps = (&mut **link).fetch_many(query);
+    let mut steps = link.fetch_many(query);
     let mut rows = 0;
     while let Some(step) = steps.try_next().await? {
         if let Either::Left(done) = step {

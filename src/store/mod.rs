@@ -62,6 +62,7 @@ mod open;
 pub mod page;
 mod pooled;
 pub mod presence;
+mod readers;
 pub mod record;
 pub mod refresh_tokens;
 pub mod resumes;
@@ -117,7 +118,7 @@ enum Pools {
         /// The writer's.
         write: sqlx::Pool<Sqlite>,
         /// Those that read; they cannot write.
-        read: sqlx::Pool<Sqlite>,
+        read: readers::Readers,
         writer: writer::Writer,
     },
     Postgres {
@@ -168,11 +169,7 @@ impl Store {
     pub async fn read(&self) -> Result<Conn> {
         let timer = self.0.timings.read();
         let conn = match &self.0.pools {
-            Pools::Sqlite { read, .. } => Ok(Conn::sqlite(match read.try_acquire() {
-                Some(conn) => conn,
-                // Boxed: it is seldom needed, and would make every future that reads three times as large.
-                None => Box::pin(read.acquire()).await?,
-            })),
+            Pools::Sqlite { read, .. } => read.lend().await.map(Conn::sqlite),
             Pools::Postgres { pooled, .. } => pooled.read().await,
         };
         conn.map(|conn| conn.timed(timer))

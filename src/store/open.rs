@@ -12,6 +12,7 @@ use sqlx::{Postgres, Sqlite};
 use tokio::sync::OnceCell;
 
 use super::pooled::Pooled;
+use super::readers::Readers;
 use super::writer::{Source, Writer};
 use super::{Inner, Pools, Result, Store, StoreError};
 
@@ -78,7 +79,7 @@ async fn sqlite(url: &str) -> Result<Pools> {
     let writer = Writer::start(Source::Sqlite(write.clone()));
     Ok(Pools::Sqlite {
         write,
-        read,
+        read: Readers::new(read),
         writer,
     })
 }

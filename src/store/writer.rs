@@ -24,6 +24,7 @@ use tokio::time::timeout;
 
 use super::open::PATIENCE;
 use super::pooled::Pooled;
+use super::readers::Lent;
 use super::tx::{Rows, array};
 use super::{Appended, Conn, Result, StoreError, Tx};
 
@@ -276,7 +277,7 @@ async fn begin(source: &Source, held: Option<Tx>) -> Result<Tx> {
     }
     match source {
         Source::Sqlite(pool) => {
-            let mut tx = Tx::new(Conn::sqlite(pool.acquire().await?));
+            let mut tx = Tx::new(Conn::sqlite(Lent::kept(pool.acquire().await?)));
             tx.begin(true).await?;
             Ok(tx)
         }
