@@ -111,6 +111,14 @@ fn main() -> ExitCode {
     {
         return block_on(peers::read_alone(rest));
     }
+    if let [name, rest @ ..] = arguments.as_slice()
+        && name == "answer-alone"
+    {
+        return match peers::answer_alone(rest) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => refuse(&why),
+        };
+    }
     let (names, options) = match Options::read(arguments.into_iter()) {
         Ok((names, options)) if !names.is_empty() => (names, options),
         Ok(_) => return refuse(USAGE),

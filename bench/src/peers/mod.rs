@@ -6,6 +6,7 @@
 //! fan_out.rs    …   a section each
 //! ```
 
+mod bare;
 mod ceiling;
 mod connect;
 mod durable;
@@ -33,6 +34,7 @@ use crate::options::Options;
 use crate::process::{self, Cores, On};
 use crate::server::{self, Data, Database, Server};
 
+pub use bare::serve as answer_alone;
 pub use reading::alone as read_alone;
 pub use table::{Table, short};
 

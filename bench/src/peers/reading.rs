@@ -1,16 +1,19 @@
 //! What does `GET episodes/{id}` cost beside the read of its row alone? The read is a loop of this same program, in a
 //! process of its own on the server's core, over the same database file, with the same columns and the same settings.
+//! How much of the difference is Callboard's shows what a bare actix-web program with that read costs (`bare.rs`).
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow};
-use sqlx::{ConnectOptions as _, Row as _};
+use sqlx::{ConnectOptions as _, Row as _, SqliteConnection};
 use uuid::Uuid;
 
+use super::bare::Bare;
 use super::table::{Row, Table};
 use super::{Field, Kind, Peer};
 use crate::Result;
-use crate::load::Request;
+use crate::load::{Load, Request};
 use crate::options::Options;
 use crate::process::{self, On};
 
@@ -26,31 +29,68 @@ pub async fn run(field: &Field, options: &Options, table: &mut Table) -> Result<
         let row = Row::new("reading", what, "µs/request").goal("2.00");
         (window, row, Vec::new())
     });
+    let mut floors = [1, 8].map(|window| {
+        let what = format!("a bare actix-web program with that read, {window} at a time");
+        (window, Row::new("reading", what, "µs/request"))
+    });
     for _ in 0..options.rounds(ROUNDS) {
         let alone = read_alone(field, reads).await?;
         bare.push(Kind::Callboard, alone);
+        let program = Bare::start(field).await?;
+        let request = get(field, program.address);
+        for (window, row) in &mut floors {
+            let mut load = program.load()?;
+            row.push(
+                Kind::Callboard,
+                cost(&mut load, program.id, &request, *window, options)?,
+            );
+        }
+        program.end().await?;
         let peer = Peer::start(field, Kind::Callboard, On::Server).await?;
-        let path = format!("/api/v1/episodes/{}", field.episode());
-        let request = Request::new("GET", &path, &peer.address.to_string(), &field.token, "");
-        let request = [request];
+        let request = get(field, peer.address);
         for (window, row, ratios) in &mut gets {
             let mut load = peer.load(field)?;
-            load.window(&request, 0, *window, options.scaled(1_000))?;
-            let clock = peer.clock()?;
-            let requests = options.scaled(REQUESTS);
-            load.window(&request, 0, *window, requests)?;
-            let each = clock.elapsed()? as f64 / 1e3 / requests as f64;
+            let each = cost(&mut load, peer.id, &request, *window, options)?;
             row.push(Kind::Callboard, each);
             ratios.push(each / alone);
         }
         peer.end().await?;
     }
     table.push(bare);
+    for (_, row) in floors {
+        table.push(row);
+    }
     for (_, row, ratios) in gets {
         table.push(row.ratios(ratios));
     }
     table.note("reading: the ratio is that of the request to the read of its row alone, by round; processor time of all threads of each process.");
     Ok(())
+}
+
+fn get(field: &Field, address: SocketAddr) -> [Request; 1] {
+    let path = format!("/api/v1/episodes/{}", field.episode());
+    [Request::new(
+        "GET",
+        &path,
+        &address.to_string(),
+        &field.token,
+        "",
+    )]
+}
+
+/// The server's processor time for a request, in microseconds.
+fn cost(
+    load: &mut Load,
+    server: u32,
+    request: &[Request],
+    window: usize,
+    options: &Options,
+) -> Result<f64> {
+    load.window(request, 0, window, options.scaled(1_000))?;
+    let clock = process::Clock::start(server)?;
+    let requests = options.scaled(REQUESTS);
+    load.window(request, 0, window, requests)?;
+    Ok(clock.elapsed()? as f64 / 1e3 / requests as f64)
 }
 
 /// Runs [`alone`] in a process of its own.
@@ -80,13 +120,7 @@ pub async fn alone(arguments: &[String]) -> Result<()> {
     let id: Uuid = id.parse().map_err(|_| format!("{id}: no id"))?;
     let reads: usize = reads.parse().map_err(|_| format!("{reads}: no number"))?;
     let said = |error: sqlx::Error| error.to_string();
-    let mut connection = SqliteConnectOptions::new()
-        .filename(file)
-        .journal_mode(SqliteJournalMode::Wal)
-        .pragma("query_only", "ON")
-        .connect()
-        .await
-        .map_err(said)?;
+    let mut connection = connect(file).await.map_err(said)?;
     let mut clock = None;
     let warm = reads / 10;
     let begun = Instant::now();
@@ -94,20 +128,37 @@ pub async fn alone(arguments: &[String]) -> Result<()> {
         if number == warm {
             clock = Some(process::Clock::start(std::process::id())?);
         }
-        let row = sqlx::query(
-            "SELECT id, title, episode_number, season, description, air_date, team, status, metadata, published_at, \
-             created_by, created_at, updated_at, version FROM episodes WHERE id = $1",
-        )
-        .bind(id.as_bytes().as_slice())
-        .fetch_optional(&mut connection)
-        .await
-        .map_err(said)?
-        .ok_or("there is no such row")?;
+        let row = read(&mut connection, id).await.map_err(said)?;
+        let row = row.ok_or("there is no such row")?;
         std::hint::black_box(decode(&row).map_err(said)?);
     }
     let clock = clock.ok_or_else(|| format!("nothing was read in {:?}", begun.elapsed()))?;
     println!("{}", clock.elapsed()? as f64 / 1e3 / reads as f64);
     Ok(())
+}
+
+/// Opens the file as Callboard does for those who read.
+pub async fn connect(file: &str) -> std::result::Result<SqliteConnection, sqlx::Error> {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .journal_mode(SqliteJournalMode::Wal)
+        .pragma("query_only", "ON")
+        .connect()
+        .await
+}
+
+/// The row, as Callboard asks for it.
+pub async fn read(
+    connection: &mut SqliteConnection,
+    id: Uuid,
+) -> std::result::Result<Option<SqliteRow>, sqlx::Error> {
+    sqlx::query(
+        "SELECT id, title, episode_number, season, description, air_date, team, status, metadata, published_at, \
+         created_by, created_at, updated_at, version FROM episodes WHERE id = $1",
+    )
+    .bind(id.as_bytes().as_slice())
+    .fetch_optional(connection)
+    .await
 }
 
 /// All that is in the row, as values of Rust.
