@@ -14,6 +14,7 @@ use callboard_actors::model::room::{Channel, Namespace, Room};
 use callboard_actors::ports::{Denied, Unavailable};
 use callboard_actors::session::{Admission, Connect, Protocol, Refused, Visit, Welcome};
 use callboard_actors::socket_registry::WasForced;
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::to_raw_value;
@@ -114,7 +115,7 @@ impl Live {
         };
         let (sid, since, rooms) = match resume {
             Some((sid, offset, rooms)) => (sid, Some(offset), rooms),
-            None => (new_sid(), None, Vec::new()),
+            None => (new_sid(self.parts.clock.now()), None, Vec::new()),
         };
         let pid = self.sealer.seal(&Sealed {
             sid: sid.clone(),
@@ -208,7 +209,7 @@ impl Live {
         };
         let state = State::new(identity, namespaces, connect.protocol, since, rooms);
         Ok(Welcome {
-            sid: new_sid(),
+            sid: new_sid(self.parts.clock.now()),
             pid: None,
             state: Arc::new(state),
         })
@@ -332,9 +333,13 @@ pub(super) fn channel(name: &str, namespaces: &[Namespace]) -> Result<Channel, S
     Ok(Channel::room(home, room))
 }
 
-/// A socket's id: 120 random bits, as Socket.IO's own are spelt.
-fn new_sid() -> String {
-    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 15]>())
+/// A socket's id, spelt as Socket.IO's own are: 40 bits of the time in milliseconds and 80 random ones. Sockets that come
+/// together are together in the index of those that can be resumed, so that a commit writes few of its pages.
+fn new_sid(now: DateTime<Utc>) -> String {
+    let mut id: [u8; 15] = rand::random();
+    let [_, _, _, time @ ..] = now.timestamp_millis().to_be_bytes();
+    id[..5].copy_from_slice(&time);
+    URL_SAFE_NO_PAD.encode(id)
 }
 
 pub(super) fn no_episode(id: Uuid) -> Refused {
@@ -394,6 +399,17 @@ mod tests {
             Query::parse("token=a%2Bb").unwrap().token.as_deref(),
             Some("a+b")
         );
+    }
+
+    #[test]
+    fn sockets_that_come_together_have_ids_that_begin_alike_and_are_not_to_be_guessed() {
+        let at = |millis: i64| DateTime::from_timestamp_millis(1_800_000_000_000 + millis).unwrap();
+        let ids = [at(0), at(0), at(1), at(100_000)].map(new_sid);
+        assert!(ids.iter().all(|id| id.len() == 20));
+        assert_eq!(ids[0][..6], ids[1][..6]);
+        assert_ne!(ids[0][7..], ids[1][7..]);
+        assert_eq!(ids[0][..5], ids[2][..5]);
+        assert_ne!(ids[0][..6], ids[3][..6]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ use callboard_actors::session::{
     Admission, Application, Arguments, Connect, Connection, Protocol, Reason, Refused, Socket,
     Visit, Welcome,
 };
-use callboard_actors::socket_registry::{self, SocketRegistry};
+use callboard_actors::socket_registry::SocketRegistry;
 use callboard_actors::subscriber::Subscriber;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -55,6 +55,7 @@ pub use pid::Sealer;
 use crate::config::Cors;
 use crate::inbox::Inbox;
 use crate::store::{Store, episodes};
+use errands::Pouch;
 use pages::Pages;
 use state::State;
 
@@ -126,6 +127,7 @@ pub struct Inner {
     settings: Settings,
     sealer: Sealer,
     pages: Pages,
+    pouch: Pouch,
     /// Connections that have a place.
     open: Arc<AtomicUsize>,
     draining: AtomicBool,
@@ -147,6 +149,7 @@ impl Live {
             parts,
             settings,
             sealer,
+            pouch: Pouch::default(),
             open: Arc::default(),
             draining: AtomicBool::new(false),
             typing_dropped: AtomicU64::new(0),
@@ -281,11 +284,7 @@ impl Application for Live {
     }
 
     fn opened(&self, connection: Arc<dyn Connection>) {
-        self.note(
-            self.parts
-                .sockets
-                .tell(socket_registry::Opened { connection }),
-        );
+        self.open(connection);
     }
 
     fn closed(&self, connection: Arc<dyn Connection>, reason: Reason) {

@@ -13,7 +13,7 @@ use callboard_actors::model::room::Channel;
 use callboard_actors::session::{Reason, Socket};
 use callboard_actors::subscriber::Subscriber;
 use callboard_actors::wire::Frame;
-use serde_json::json;
+use serde::Serialize;
 use serde_json::value::to_raw_value;
 
 use super::Live;
@@ -130,25 +130,61 @@ impl Live {
 
     fn ready(&self, socket: &Socket, state: &State, offset: Seq) -> Envelope {
         let settings = &self.settings;
-        let data = json!({
-            "offset": offset,
-            "recovered": state.recovered(),
-            "sid": &*socket.sid,
-            "connection_id": &**socket.connection.id(),
-            "server": { "name": "callboard", "version": env!("CARGO_PKG_VERSION") },
-            "heartbeat": {
-                "interval": settings.ping_interval.as_millis() as u64,
-                "timeout": settings.ping_timeout.as_millis() as u64,
+        let millis = |time: std::time::Duration| time.as_millis() as u64;
+        let data = Ready {
+            offset,
+            recovered: state.recovered(),
+            sid: &socket.sid,
+            connection_id: socket.connection.id(),
+            server: Server {
+                name: "callboard",
+                version: env!("CARGO_PKG_VERSION"),
             },
-            "reconnection": {
-                "delay": settings.reconnection_delay.as_millis() as u64,
-                "max_delay": settings.reconnection_max_delay.as_millis() as u64,
+            heartbeat: Heartbeat {
+                interval: millis(settings.ping_interval),
+                timeout: millis(settings.ping_timeout),
             },
-        });
+            reconnection: Reconnection {
+                delay: millis(settings.reconnection_delay),
+                max_delay: millis(settings.reconnection_max_delay),
+            },
+        };
         // Strings and numbers: this cannot fail.
         let data = to_raw_value(&data).unwrap_or_default();
         Envelope::with_offset(Kind::Ready.name(), self.parts.clock.now(), &data, offset)
     }
+}
+
+/// What `ready` says.
+#[derive(Serialize)]
+struct Ready<'a> {
+    offset: Seq,
+    recovered: bool,
+    sid: &'a str,
+    connection_id: &'a str,
+    server: Server,
+    heartbeat: Heartbeat,
+    reconnection: Reconnection,
+}
+
+#[derive(Serialize)]
+struct Server {
+    name: &'static str,
+    version: &'static str,
+}
+
+/// In milliseconds.
+#[derive(Serialize)]
+struct Heartbeat {
+    interval: u64,
+    timeout: u64,
+}
+
+/// In milliseconds.
+#[derive(Serialize)]
+struct Reconnection {
+    delay: u64,
+    max_delay: u64,
 }
 
 /// Frames that are queued together, as many as there is room for.
