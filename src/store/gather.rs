@@ -53,7 +53,10 @@ impl<T: Send + 'static, R: Send + 'static> Gather<T, R> {
             !std::mem::replace(&mut state.busy, true)
         };
         if begins {
-            let turn = Turn(self.0.clone());
+            let mut turn = Turn {
+                state: self.0.clone(),
+                over: false,
+            };
             tokio::spawn(async move {
                 while let Some((items, answers)) = turn.next() {
                     match write(items).await {
@@ -73,15 +76,20 @@ impl<T: Send + 'static, R: Send + 'static> Gather<T, R> {
 }
 
 /// Whoever holds it writes.
-struct Turn<T, R>(Arc<Mutex<State<T, R>>>);
+struct Turn<T, R> {
+    state: Arc<Mutex<State<T, R>>>,
+    /// Nothing waited. Whoever comes since then has a turn of its own.
+    over: bool,
+}
 
 impl<T, R> Turn<T, R> {
     /// What waits, or the end of the turn.
     #[allow(clippy::type_complexity)]
-    fn next(&self) -> Option<(Vec<T>, Vec<oneshot::Sender<Result<R>>>)> {
-        let mut state = self.0.lock();
+    fn next(&mut self) -> Option<(Vec<T>, Vec<oneshot::Sender<Result<R>>>)> {
+        let mut state = self.state.lock();
         if state.waiting.is_empty() {
             state.busy = false;
+            self.over = true;
             return None;
         }
         let count = state.waiting.len().min(MOST);
@@ -92,8 +100,8 @@ impl<T, R> Turn<T, R> {
 impl<T, R> Drop for Turn<T, R> {
     /// A turn that ends in a panic, or with its thread: those who wait are told, and the next one begins anew.
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        if state.busy {
+        if !self.over {
+            let mut state = self.state.lock();
             state.busy = false;
             state.waiting.clear();
         }
