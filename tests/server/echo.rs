@@ -66,7 +66,7 @@ fn a_python_client_gets_back_what_it_sends_binary_too() {
 
 async fn gets_back_what_it_sends(library: Library) {
     let echo = Echo::start();
-    let program = Program::start(library).await;
+    let program = Program::start(library).await.for_another_server();
     let bytes = |text: &str| json!({"$binary": text});
     let messages: [Value; 5] = [
         json!([]),

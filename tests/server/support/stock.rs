@@ -32,6 +32,8 @@ pub const EVERY_TRANSPORT: [&[&str]; 3] = [POLLING, WEBSOCKET, UPGRADE];
 pub struct Program {
     line: mpsc::UnboundedSender<String>,
     shared: Arc<Shared>,
+    /// It speaks to another server than Callboard.
+    elsewhere: bool,
     _process: Child,
 }
 
@@ -88,7 +90,16 @@ impl Program {
         Program {
             line,
             shared,
+            elsewhere: false,
             _process: process,
+        }
+    }
+
+    /// From now on for another server than Callboard.
+    pub fn for_another_server(self) -> Program {
+        Program {
+            elsewhere: true,
+            ..self
         }
     }
 
@@ -105,7 +116,10 @@ impl Program {
             "socket-{}",
             self.shared.next.fetch_add(1, Ordering::Relaxed)
         );
-        let heard = Heard::default();
+        let heard = match self.elsewhere {
+            true => Heard::of_another_server(),
+            false => Heard::default(),
+        };
         self.shared
             .sockets
             .lock()
