@@ -20,6 +20,7 @@ mod metrics;
 mod notifying;
 mod outsiders;
 mod presence;
+mod retention;
 mod robustness;
 mod sockets;
 mod users;

@@ -1,6 +1,7 @@
 //! What takes long or compares times. `cargo xtask test` runs these by themselves, one after the other, and shows the
 //! counts and times that they print; `--quick` leaves them out.
 
+mod export;
 mod faults;
 mod hostile;
 mod idle;
