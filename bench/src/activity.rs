@@ -198,13 +198,13 @@ async fn keep_writing(address: std::net::SocketAddr, token: String, number: usiz
 }
 
 /// A connection of our own to the server's database.
-enum Link {
+pub enum Link {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
 
 impl Link {
-    async fn open(data: &Data, database: Database) -> Result<Link> {
+    pub async fn open(data: &Data, database: Database) -> Result<Link> {
         let said = |error: sqlx::Error| error.to_string();
         match database {
             Database::Sqlite => {
@@ -222,7 +222,7 @@ impl Link {
         }
     }
 
-    async fn run(&mut self, text: &str) -> Result<()> {
+    pub async fn run(&mut self, text: &str) -> Result<()> {
         let query = sqlx::raw_sql(AssertSqlSafe(text.to_owned()));
         match self {
             Link::Sqlite(link) => query.execute(link).await.map(drop),
@@ -249,7 +249,7 @@ impl Link {
         .map_err(|error| error.to_string())
     }
 
-    async fn close(self) {
+    pub async fn close(self) {
         let _ = match self {
             Link::Sqlite(link) => link.close().await,
             Link::Postgres(link) => link.close().await,
@@ -258,7 +258,7 @@ impl Link {
 }
 
 /// Returns when every entry has its row.
-async fn settled(data: &Data, database: Database) -> Result<()> {
+pub async fn settled(data: &Data, database: Database) -> Result<()> {
     let mut link = Link::open(data, database).await?;
     let left =
         "SELECT last - (SELECT seq FROM cursors WHERE consumer = 'activity') FROM record_head";

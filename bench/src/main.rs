@@ -13,7 +13,8 @@
 //! peers/          Callboard among its peers, in one table
 //! plot.rs         lines over logarithmic axes, as SVG
 //! figures.rs      medians, percentiles, and the table
-//! notifications.rs side_effects.rs delivery.rs throughput.rs connections.rs startup.rs activity.rs unread.rs     one each
+//! notifications.rs side_effects.rs delivery.rs throughput.rs connections.rs startup.rs activity.rs unread.rs
+//! history.rs     one program each, but the last: two
 //! ```
 //!
 //! Whoever writes runs on one thread, so that it takes at most one core from the server; clients that listen while times
@@ -24,6 +25,7 @@ mod audience;
 mod connections;
 mod delivery;
 mod figures;
+mod history;
 mod http;
 mod live;
 mod load;
@@ -58,6 +60,8 @@ usage: cargo xtask bench NAME [NAME…] [OPTION…]
   connections    memory of an idle connection, at 5,000
   notifications  notifications a second to 10,000 users
   startup        time from the start of the process to readiness
+  feed           a page of the activity history, of 1,000,000 rows
+  search         words in it
   activity       rows a second into the activity history, out of it and verified; until a row can be read
   unread         GET notifications/unread-count a second, with 0, 100 and 10,000 unread
 
@@ -87,7 +91,7 @@ PostgreSQL is measured when CALLBOARD_TEST_POSTGRES_URL names one; `cargo xtask 
 CALLBOARD_BENCH_PROGRAM names another program to measure than the `callboard` beside this one.";
 
 /// Callboard alone.
-const ALONE: [&str; 8] = [
+const ALONE: [&str; 10] = [
     "side-effects",
     "delivery",
     "throughput",
@@ -96,6 +100,8 @@ const ALONE: [&str; 8] = [
     "startup",
     "activity",
     "unread",
+    "feed",
+    "search",
 ];
 
 /// Callboard among its peers.
@@ -191,6 +197,8 @@ async fn run(alone: &[&str], peers: &[&str], options: &Options) -> Result<()> {
             "startup" => startup::run(&databases, options).await?,
             "activity" => activity::run(&databases, options).await?,
             "unread" => unread::run(&databases, options).await?,
+            "feed" => history::feed(&databases, options).await?,
+            "search" => history::search(&databases, options).await?,
             other => return Err(format!("{other}: no such program")),
         };
         tell(section.to_string());

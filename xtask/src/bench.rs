@@ -7,27 +7,33 @@ use std::process::Command;
 use crate::{Result, clients, postgres, root, step};
 
 /// What runs on PostgreSQL too.
-const ON_POSTGRES: [&str; 8] = [
+const ON_POSTGRES: [&str; 11] = [
     "all",
     "alone",
     "side-effects",
     "delivery",
     "throughput",
+    "notifications",
     "startup",
     "activity",
     "unread",
+    "feed",
+    "search",
 ];
 
 /// What needs none of the peers.
-const ALONE: [&str; 8] = [
+const ALONE: [&str; 11] = [
     "alone",
     "side-effects",
     "delivery",
     "throughput",
     "connections",
+    "notifications",
     "startup",
     "activity",
     "unread",
+    "feed",
+    "search",
 ];
 
 /// Builds the server and the programs in one go, so that what they share is built once, and hands the arguments on.
