@@ -186,12 +186,12 @@ async fn measure(
     Ok(rows)
 }
 
-/// A connection of a viewer, who did nothing.
-async fn viewer(server: &Server, admin: &mut Http) -> Result<Http> {
+/// The token of a viewer, who did nothing.
+async fn viewer(server: &Server, admin: &str) -> Result<String> {
     let (email, password) = ("viewer@localhost", "a password that is long");
     let user = json!({"email": email, "name": "Viewer", "role": "viewer", "password": password});
-    admin
-        .send("POST", "/api/v1/users", &user.to_string())
+    let mut http = Http::connect(server.address, Some(admin)).await?;
+    http.send("POST", "/api/v1/users", &user.to_string())
         .await?
         .success()?;
     let mut http = Http::connect(server.address, None).await?;
@@ -200,8 +200,8 @@ async fn viewer(server: &Server, admin: &mut Http) -> Result<Http> {
         .send("POST", "/api/v1/auth/login", &credentials)
         .await?;
     let login = login.success()?.json()?;
-    let token = login["data"]["access_token"].as_str().unwrap_or_default();
-    Http::connect(server.address, Some(token)).await
+    let token = login["data"]["access_token"].as_str();
+    Ok(token.unwrap_or_default().to_owned())
 }
 
 async fn fill(data: &Data, database: Database, many: usize, begin: i64) -> Result<()> {
@@ -214,7 +214,7 @@ async fn fill(data: &Data, database: Database, many: usize, begin: i64) -> Resul
             "unhex(printf('%032x', 1000 + i % 997))",
         ),
         Database::Postgres => (
-            format!("(SELECT i FROM generate_series(1, {many}) AS i)"),
+            format!("(SELECT i FROM generate_series(1::bigint, {many}) AS i)"),
             "gen_random_uuid()",
             "lpad(to_hex(1000 + i % 997), 32, '0')::uuid",
         ),

@@ -265,13 +265,14 @@ async fn who_may_not_is_refused_and_so_is_what_is_misspelt(kind: Kind) {
             ("user_id=x", "user_id"),
             ("from=yesterday", "from"),
             ("to=2026", "to"),
-            ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "to"),
             ("action=", "action"),
         ] {
             let wrong = viewer.get(&format!("{path}{mark}{query}")).await;
             assert_eq!(wrong.wrong_fields(), [field], "{path} {query}");
         }
     }
+    let never = "activity/feed?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z";
+    assert_eq!(viewer.get(never).await.data(), &json!([]));
     for path in admins {
         viewer.get(path).await.refused(403, "forbidden");
         editor.get(path).await.refused(403, "forbidden");

@@ -79,6 +79,7 @@ pub async fn search(
     };
     let search = Search {
         query: narrowed(query, filter, reader).spelt_for(store.kind()),
+        sqlite: store.kind() == "sqlite",
         filter,
         span,
         reader,
@@ -164,9 +165,13 @@ fn narrowed(query: &Query, filter: &Filter, reader: Reader) -> Query {
     query
 }
 
+/// Rows that are looked at one by one, on PostgreSQL.
+const NEAR: i64 = 5_000;
+
 struct Search<'a> {
     /// As the database is asked.
     query: String,
+    sqlite: bool,
     filter: &'a Filter,
     span: Span,
     reader: Reader,
@@ -181,8 +186,34 @@ impl Search<'_> {
         below: i64,
         most: usize,
     ) -> Result<Vec<Activity>> {
-        let (filter, all) = (self.filter, self.reader.sees_all());
         let (above, below) = (above.max(self.span.above), below.min(self.span.below));
+        if self.sqlite {
+            return self.between(conn, above, below, most).await;
+        }
+        // PostgreSQL's index gives what matches in no order, however much that is. What is frequent is met soon when the
+        // rows themselves are looked at; what is not, is few.
+        let (last,) = sql!(
+            conn,
+            "SELECT COALESCE(MAX(seq), 0) FROM activity_search" => one (i64,)
+        )?;
+        let near = above.max(below.min(last.saturating_add(1)).saturating_sub(NEAR));
+        let mut found = self.between(conn, near, below, most).await?;
+        if found.len() < most && near > above {
+            let rest = most - found.len();
+            let far = near.saturating_add(1);
+            found.extend(self.between(conn, above, far, rest).await?);
+        }
+        Ok(found)
+    }
+
+    async fn between(
+        &self,
+        conn: &mut Conn,
+        above: i64,
+        below: i64,
+        most: usize,
+    ) -> Result<Vec<Activity>> {
+        let (filter, all) = (self.filter, self.reader.sees_all());
         let text = by_database!(
             conn,
             sqlite: concat!(
