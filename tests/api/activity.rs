@@ -160,16 +160,11 @@ async fn a_search_finds_words_beginnings_and_phrases(kind: Kind) {
         .await;
     assert_eq!(other.wrong_fields(), ["cursor"]);
     let long = format!("q={}", "a".repeat(201));
-    for wrong in [
-        "",
-        "q=",
-        "q=%00",
-        "q=%22%22",
-        "q=*",
-        "q=%F0%9F%8E%AC",
-        "q=%27--",
-        &long,
-    ] {
+    for nothing in ["%22%22", "*", "%F0%9F%8E%AC", "%27--"] {
+        let rows = viewer.get(&format!("activity/search?q={nothing}")).await;
+        assert_eq!(rows.data(), &json!([]), "{nothing}");
+    }
+    for wrong in ["", "q=", "q=%00", &long] {
         let refused = viewer.get(&format!("activity/search?{wrong}")).await;
         assert_eq!(refused.wrong_fields(), ["q"], "{wrong}");
     }

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 
+use callboard_actors::model::page::Page;
 use callboard_actors::model::policy::Action;
 
 use super::{filter, reader};
@@ -40,19 +41,19 @@ async fn search(call: Call) -> Result<HttpResponse, ApiError> {
     let (limit, cursor) = query.page();
     let mut filter = filter(&mut query);
     filter.resource_id = query.text("resource_id", 200);
-    let asked = match query.text("q", LONGEST).map(|text| Query::parse(&text)) {
-        Some(Ok(asked)) => Some(asked),
-        Some(Err(reason)) => {
-            query.refuse("q", reason);
-            None
-        }
-        None => {
-            query.require("q");
-            None
-        }
-    };
+    let q = query.text("q", LONGEST);
+    if q.is_none() {
+        query.require("q");
+    }
     query.finish()?;
-    let asked = asked.ok_or_else(|| ApiError::internal("a query without words passed"))?;
+    let Some(asked) = q.and_then(|text| Query::parse(&text)) else {
+        // No word is in nothing.
+        let rows: Page<()> = Page {
+            rows: Vec::new(),
+            next_cursor: None,
+        };
+        return list(rows, limit);
+    };
     let (store, reader) = (&call.state.store, reader(&call));
     let cursor = cursor.as_deref();
     let rows = activity::search(store, &asked, &filter, limit, cursor, reader).await?;

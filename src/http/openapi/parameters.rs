@@ -44,6 +44,9 @@ fn path(row: &Operation, name: &str) -> Value {
             json!({"type": "string", "format": "uuid"})
         }
         "room" => json!({"type": "string", "format": "room", "examples": [room()]}),
+        "type" if row.tag == "activity" => {
+            json!({"type": "string", "minLength": 1, "maxLength": 200})
+        }
         "type" => json!({"type": "string", "enum": ["episode", "job", "file", "composition"]}),
         _ => json!({"type": "string", "minLength": 1, "maxLength": 200}),
     }
