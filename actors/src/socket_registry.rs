@@ -27,7 +27,6 @@ use std::time::Duration;
 use actix::{Actor, Handler, Supervised};
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use serde_json::value::to_raw_value;
 use uuid::Uuid;
 
 use crate::broadcaster::{Heard, Leave, Publish};
@@ -35,7 +34,6 @@ use crate::model::envelope::{Envelope, Ephemeral};
 use crate::model::event::Kind;
 use crate::model::policy;
 use crate::model::record::Entry;
-use crate::model::room::{Channel, Namespace};
 use crate::runtime::{Context, Restart, Spec, Teller, Trim};
 use crate::session::{Connection, Protocol, Reason};
 use line::{Line, Socket};
@@ -385,7 +383,12 @@ impl SocketRegistry {
         let connection = line.connection.clone();
         if let Some(words) = &force.words {
             let data = json!({ "reason": force.reason, "message": words });
-            line.say(&Envelope::ephemeral(&moment(Kind::Closing, now, &data)));
+            line.say(&Envelope::ephemeral(&Ephemeral::new(
+                Kind::Closing,
+                now,
+                &data,
+                Vec::new(),
+            )));
         }
         if !force.reason.may_resume() {
             let sids = line.sockets.iter().map(|socket| socket.sid.clone());
@@ -459,20 +462,9 @@ impl SocketRegistry {
 
     fn announce(&self, kind: Kind, at: DateTime<Utc>, data: serde_json::Value) {
         // A rejected tell is counted and logged by the mailbox; the event is of the moment.
-        let _ = self.publish.tell(Publish(moment(kind, at, &data)));
-    }
-}
-
-/// An event for the admins.
-fn moment(kind: Kind, at: DateTime<Utc>, data: &serde_json::Value) -> Ephemeral {
-    Ephemeral {
-        id: Uuid::now_v7(),
-        event: kind.name().to_owned(),
-        at,
-        user: None,
-        data: to_raw_value(data).unwrap_or_default(),
-        audience: vec![Channel::all(Namespace::Admin)],
-        except: None,
+        let _ = self
+            .publish
+            .tell(Publish(Ephemeral::for_admins(kind, at, &data)));
     }
 }
 

@@ -9,8 +9,6 @@ use std::time::Duration;
 
 use actix_rt::{Arbiter, ArbiterHandle};
 use serde_json::json;
-use serde_json::value::to_raw_value;
-use uuid::Uuid;
 
 use crate::activity_logger::{ActivityLogger, Voice};
 use crate::announce::Crier;
@@ -244,12 +242,14 @@ impl System {
 
     /// Tells every socket that the server is about to stop.
     pub fn say_farewell(&self) {
-        let event = momentary(Kind::ServerDraining, &self.clock, &json!({}));
-        let audience = Namespace::ALL.into_iter().map(Channel::all).collect();
-        let _ = self
-            .handles
-            .broadcaster
-            .tell(Publish(Ephemeral { audience, ..event }));
+        let everybody = Namespace::ALL.into_iter().map(Channel::all).collect();
+        let event = Ephemeral::new(
+            Kind::ServerDraining,
+            self.clock.now(),
+            &json!({}),
+            everybody,
+        );
+        let _ = self.handles.broadcaster.tell(Publish(event));
     }
 
     /// Writes what is on the Record and not yet in the tables, as far as `deadline` allows, and
@@ -307,22 +307,9 @@ fn tell_of_restarts(ledger: &Ledger, broadcaster: &Mailbox<Broadcaster>) {
     let (broadcaster, clock) = (broadcaster.downgrade(), ledger.clock().clone());
     ledger.on_restart(move |actor, panic| {
         let data = json!({ "actor": actor, "panic": panic });
-        let event = momentary(Kind::ActorRestarted, &clock, &data);
-        let audience = vec![Channel::all(Namespace::Admin)];
-        let _ = broadcaster.tell(Publish(Ephemeral { audience, ..event }));
+        let event = Ephemeral::for_admins(Kind::ActorRestarted, clock.now(), &data);
+        let _ = broadcaster.tell(Publish(event));
     });
-}
-
-fn momentary(kind: Kind, clock: &Clock, data: &serde_json::Value) -> Ephemeral {
-    Ephemeral {
-        id: Uuid::now_v7(),
-        event: kind.name().into(),
-        at: clock.now(),
-        user: None,
-        data: to_raw_value(data).unwrap_or_default(),
-        audience: Vec::new(),
-        except: None,
-    }
 }
 
 #[cfg(test)]

@@ -15,14 +15,12 @@ use std::time::Duration;
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, ActorContext, AsyncContext, Supervised};
 use chrono::{DateTime, Utc};
-use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::broadcaster::Publish;
 use crate::model::envelope::Ephemeral;
 use crate::model::event::Kind;
-use crate::model::room::{Channel, Namespace};
+use crate::model::room::Namespace;
 use crate::ports::Record;
 use crate::runtime::{Context, Ledger, Mailbox, Restart, Spec, Teller};
 use crate::session::Reason;
@@ -154,15 +152,9 @@ impl Watchman {
 
     fn tell(&self, kind: Kind, at: DateTime<Utc>, data: &Value) {
         // One that is rejected is counted and logged by the mailbox; the next round tells how it is then.
-        let _ = self.publish.tell(Publish(Ephemeral {
-            id: Uuid::now_v7(),
-            event: kind.name().to_owned(),
-            at,
-            user: None,
-            data: to_raw_value(data).unwrap_or_default(),
-            audience: vec![Channel::all(Namespace::Admin)],
-            except: None,
-        }));
+        let _ = self
+            .publish
+            .tell(Publish(Ephemeral::for_admins(kind, at, data)));
     }
 }
 

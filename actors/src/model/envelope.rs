@@ -8,6 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tracing::Span;
 use uuid::Uuid;
 
+use super::event::Kind;
 use super::identity::UserRef;
 use super::record::{Entry, Seq};
 use super::room::{Channel, Namespace};
@@ -47,6 +48,31 @@ pub struct Ephemeral {
     pub audience: Vec<Channel>,
     /// The socket that caused it, which does not get it.
     pub except: Option<Arc<str>>,
+}
+
+impl Ephemeral {
+    /// Of nobody's doing, with a new id.
+    pub fn new(
+        kind: Kind,
+        at: DateTime<Utc>,
+        data: &serde_json::Value,
+        audience: Vec<Channel>,
+    ) -> Ephemeral {
+        Ephemeral {
+            id: Uuid::now_v7(),
+            event: kind.name().to_owned(),
+            at,
+            user: None,
+            data: to_raw_value(data).unwrap_or_default(),
+            audience,
+            except: None,
+        }
+    }
+
+    /// One for the admins.
+    pub fn for_admins(kind: Kind, at: DateTime<Utc>, data: &serde_json::Value) -> Ephemeral {
+        Ephemeral::new(kind, at, data, vec![Channel::all(Namespace::Admin)])
+    }
 }
 
 /// One event, encoded at most once per wire.

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde_json::value::to_raw_value;
+use uuid::Uuid;
 
 use super::*;
 use crate::hub::Hubs;
 use crate::model::identity::{Identity, Origin, Role, UserRef};
 use crate::model::record::NewEntry;
-use crate::model::room::Room;
+use crate::model::room::{Channel, Namespace, Room};
 use crate::runtime::{Clock, Ledger, Mailbox, supervise_here};
 use crate::testing::{Client, FakeBearer, FakeConnection, identity, noon, on_actix, settle};
 

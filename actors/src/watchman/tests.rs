@@ -4,6 +4,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::model::identity::Role;
+use crate::model::room::Channel;
 use crate::runtime::{Clock, supervise_here};
 use crate::socket_registry::{Attached, Closed};
 use crate::testing::{FakeBearer, FakeConnection, MemoryRecord, identity, noon, on_actix, settle};
