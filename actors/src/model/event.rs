@@ -74,7 +74,7 @@ impl Kind {
 
 /// Names that are kept, beside those of the table: Socket.IO's own, and those of events to come.
 #[rustfmt::skip]
-const KEPT: &[&str] = &[
+pub const KEPT: &[&str] = &[
     "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener",
     "composition_created", "composition_updated", "composition_deleted", "composition_rendered",
     "file_uploaded", "file_deleted", "file_download",

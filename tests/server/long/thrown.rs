@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use callboard_actors::model::{event, notification};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -21,6 +22,15 @@ const EXAMPLES_OF_A_VIEWER: u32 = 10;
 const LEAST: u64 = 5_000;
 
 const NOTIFICATIONS: u32 = 20;
+
+/// What no event and no notification of an admin's may be called.
+fn names() -> Vec<&'static str> {
+    let events = event::ROWS.iter().map(|row| row.name);
+    events
+        .chain(event::KEPT.iter().copied())
+        .chain(notification::OURS)
+        .collect()
+}
 
 /// By operation and status.
 type Calls = BTreeMap<String, BTreeMap<String, u64>>;
@@ -119,6 +129,7 @@ async fn throw(server: &Server, user: &User, spare: &Value, examples: u32) -> Ca
         .env("CALLBOARD_SELF", &user.id)
         .env("CALLBOARD_SPARE", spare.as_str().expect("an id"))
         .env("CALLBOARD_NOTIFICATIONS", notifications.join(","))
+        .env("CALLBOARD_NAMES", names().join(","))
         .env("CALLBOARD_CALLS", &counted)
         .stdin(Stdio::null())
         .kill_on_drop(true);
