@@ -80,6 +80,11 @@ async fn a_user_disabled_at_the_command_line_is_locked_out(kind: Kind) {
     let socket = SocketIo::connected(server.port(), "/episodes", &viewer.token).await;
     succeeds(&server, &["user", "disable", &viewer.email], "");
     assert_eq!(socket.heard.on("closed").await["code"], 4003);
+    // Another process did it: what requests may do is known a moment later than what sockets may.
+    eventually("requests are refused", WITHIN_A_SECOND, || async {
+        viewer.get("auth/me").await.status == 401
+    })
+    .await;
     viewer.get("auth/me").await.refused(401, "user_disabled");
     let token = server.callboard(&["token", "--user", &viewer.email], "");
     assert!(
