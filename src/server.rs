@@ -290,7 +290,7 @@ fn live_parts(
         presence: handles.presence.clone(),
         signs: handles.signs.clone(),
         sockets: handles.sockets.clone(),
-        delivery: system.delivery(),
+        courier: handles.courier.clone(),
         clock: ledger.clock().clone(),
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_rt::{Arbiter, ArbiterHandle};
+use actix_rt::Arbiter;
 use serde_json::json;
 
 use crate::activity_logger::{ActivityLogger, Voice};
@@ -26,7 +26,7 @@ use crate::ports::{
 use crate::presence_registry::{Book, PresenceRegistry, Sight, Signs};
 use crate::rate_limiter::RateLimiter;
 use crate::receipts::Receipts;
-use crate::runtime::{Clock, Ledger, Mailbox, supervise};
+use crate::runtime::{Clock, Courier, Ledger, Mailbox, supervise};
 use crate::scribe::{self, Scribe};
 use crate::socket_registry::SocketRegistry;
 use crate::watchman::Watchman;
@@ -75,6 +75,8 @@ pub struct Handles {
     pub sight: Sight,
     /// Where it is noted that a user is active.
     pub signs: Signs,
+    /// To the thread of the Broadcaster and the registries, for who comes from another.
+    pub courier: Courier,
     pub activity_logger: Option<Mailbox<ActivityLogger>>,
     pub notifier: Option<Mailbox<Notifier>>,
     /// Tells the Broadcaster of what was committed.
@@ -199,11 +201,12 @@ impl System {
         };
         tell_of_restarts(ledger, &broadcaster);
         let delivers = broadcaster.clone();
-        let cried = Crier::new(near, move |entry| {
+        let courier = Courier::new(near);
+        let cried = Crier::new(courier.clone(), move |entry| {
             let _ = delivers.tell(Announce(entry));
         });
         let (logs, notifies) = (activity_logger.clone(), notifier.clone());
-        let written = Crier::new(far, move |entry| {
+        let written = Crier::new(Courier::new(far), move |entry| {
             if let Some(logger) = &logs {
                 let _ = logger.tell(Told(entry.clone()));
             }
@@ -220,6 +223,7 @@ impl System {
                 presence,
                 sight,
                 signs,
+                courier,
                 activity_logger,
                 notifier,
                 delivery: cried,
@@ -233,11 +237,6 @@ impl System {
             delivery,
             housekeeping,
         })
-    }
-
-    /// The thread on which the Broadcaster and the registries live, for who has several things to tell them at once.
-    pub fn delivery(&self) -> ArbiterHandle {
-        self.delivery.handle()
     }
 
     /// Tells every socket that the server is about to stop.

@@ -183,9 +183,7 @@ async fn send(call: &Call, to: To, custom: Custom) -> Result<HttpResponse, ApiEr
         Some(seq)
     } else {
         let entry = admin_actions::insert(&state.store, action, call.by()).await?;
-        // Before the answer: what one admin sends one after the other arrives so. A mailbox that is
-        // full counts what it refused, as with every momentary event.
-        let _ = state.actors.broadcaster.tell(Publish(Ephemeral {
+        let event = Publish(Ephemeral {
             id,
             event: name.clone(),
             at,
@@ -193,7 +191,13 @@ async fn send(call: &Call, to: To, custom: Custom) -> Result<HttpResponse, ApiEr
             data: custom.data,
             audience: to.audience,
             except: None,
-        }));
+        });
+        // Before the answer: what one admin sends one after the other arrives so. A mailbox that is
+        // full counts what it refused, as with every momentary event.
+        let broadcaster = state.actors.broadcaster.clone();
+        state.actors.courier.send(move || {
+            let _ = broadcaster.tell(event);
+        });
         state.announce(entry);
         None
     };

@@ -1,11 +1,9 @@
 //! What a socket tells the registries and the Broadcaster as it comes, joins and goes.
 //!
-//! They live on one thread, and each message from another thread wakes it anew, which costs more than what is done with
-//! the message. So what belongs together goes over as one errand, which puts every message into its mailbox at once
-//! and brings back the answers; and errands that come until that thread is there go over with one wake-up ([`Pouch`]).
-//! Errands are run in the order in which they were sent, so that the end of a socket is not heard of before its
-//! beginning. There are no more of them than a connection has sockets that wait, and a beginning and an end for each,
-//! and for the connection.
+//! They live on one thread. What belongs together goes over as one errand of that thread's courier, which puts every
+//! message into its mailbox at once and brings back the answers. Errands are run in the order in which they were sent, so
+//! that the end of a socket is not heard of before its beginning. There are no more of them than a connection has sockets
+//! that wait, and a beginning and an end for each, and for the connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +17,6 @@ use callboard_actors::runtime::{AskError, Clock, Mailbox, Rejected};
 use callboard_actors::session::{Connection, Reason, Socket};
 use callboard_actors::socket_registry::{self, Joined};
 use callboard_actors::subscriber::Subscriber;
-use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::state::State;
@@ -176,77 +173,8 @@ impl Live {
 
     /// The same where nothing is to be brought back.
     fn send_off(&self, run: impl FnOnce(&Parts) + Send + 'static) {
-        if !self.pouch.put(Box::new(run)) {
-            return;
-        }
-        let mut way = Way {
-            live: self.clone(),
-            over: false,
-        };
-        self.parts.delivery.spawn(async move {
-            while let Some(errands) = way.next() {
-                errands.into_iter().for_each(|run| run(&way.live.parts));
-                // The actors have their turn before the next.
-                tokio::task::yield_now().await;
-            }
-        });
-    }
-}
-
-type Errand = Box<dyn FnOnce(&Parts) + Send>;
-
-/// Errands that wait for the actors' thread.
-#[derive(Default)]
-pub(super) struct Pouch(Mutex<Waiting>);
-
-#[derive(Default)]
-struct Waiting {
-    errands: Vec<Errand>,
-    /// Somebody is on the way there, or there, and takes along what waits.
-    under_way: bool,
-}
-
-impl Pouch {
-    /// `true`: somebody must go.
-    fn put(&self, errand: Errand) -> bool {
-        let mut waiting = self.0.lock();
-        waiting.errands.push(errand);
-        !std::mem::replace(&mut waiting.under_way, true)
-    }
-
-    /// What waits; nothing: the way is over.
-    fn take(&self) -> Option<Vec<Errand>> {
-        let mut waiting = self.0.lock();
-        waiting.under_way = !waiting.errands.is_empty();
-        waiting
-            .under_way
-            .then(|| std::mem::take(&mut waiting.errands))
-    }
-}
-
-/// Whoever is on the way. If it ends half-way, with that thread or by a panic, what waits is dropped, whose senders
-/// then know that nobody answers; the next errand begins anew.
-struct Way {
-    live: Live,
-    /// Nothing waited. Whatever comes since then has a way of its own.
-    over: bool,
-}
-
-impl Way {
-    fn next(&mut self) -> Option<Vec<Errand>> {
-        let errands = self.live.pouch.take();
-        self.over = errands.is_none();
-        errands
-    }
-}
-
-impl Drop for Way {
-    fn drop(&mut self) {
-        if !self.over {
-            // Dropped without the lock: what an errand holds may have an end of its own to send.
-            let lost = std::mem::take(&mut *self.live.pouch.0.lock());
-            drop(lost);
-        }
+        let live = self.clone();
+        self.parts.courier.send(move || run(&live.parts));
     }
 }
 
@@ -268,20 +196,3 @@ async fn tell_later(
 }
 
 const LATER: Duration = Duration::from_millis(100);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_comes_first_goes_and_takes_along_what_comes_meanwhile() {
-        let pouch = Pouch::default();
-        assert!(pouch.put(Box::new(|_| ())));
-        assert!(!pouch.put(Box::new(|_| ())));
-        assert_eq!(pouch.take().map(|errands| errands.len()), Some(2));
-        assert!(!pouch.put(Box::new(|_| ())), "the first is still there");
-        assert_eq!(pouch.take().map(|errands| errands.len()), Some(1));
-        assert!(pouch.take().is_none());
-        assert!(pouch.put(Box::new(|_| ())), "and now it has come back");
-    }
-}

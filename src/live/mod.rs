@@ -28,7 +28,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix_rt::ArbiterHandle;
 use callboard_actors::broadcaster::Broadcaster;
 use callboard_actors::hub::Hubs;
 use callboard_actors::model::identity::Identity;
@@ -37,7 +36,7 @@ use callboard_actors::ports::{
 };
 use callboard_actors::presence_registry::{PresenceRegistry, Signs};
 use callboard_actors::receipts::Receipts;
-use callboard_actors::runtime::{Clock, Counter, Mailbox, Rejected};
+use callboard_actors::runtime::{Clock, Counter, Courier, Mailbox, Rejected};
 use callboard_actors::session::{
     Admission, Application, Arguments, Connect, Connection, Protocol, Reason, Refused, Socket,
     Visit, Welcome,
@@ -55,7 +54,6 @@ pub use pid::Sealer;
 use crate::config::Cors;
 use crate::inbox::Inbox;
 use crate::store::{Store, episodes};
-use errands::Pouch;
 use pages::Pages;
 use state::State;
 
@@ -80,8 +78,8 @@ pub struct Parts {
     /// Where it is noted that a user is active.
     pub signs: Signs,
     pub sockets: Mailbox<SocketRegistry>,
-    /// The thread of these three.
-    pub delivery: ArbiterHandle,
+    /// To the thread of these three.
+    pub courier: Courier,
     pub clock: Clock,
 }
 
@@ -127,7 +125,6 @@ pub struct Inner {
     settings: Settings,
     sealer: Sealer,
     pages: Pages,
-    pouch: Pouch,
     /// Connections that have a place.
     open: Arc<AtomicUsize>,
     draining: AtomicBool,
@@ -149,7 +146,6 @@ impl Live {
             parts,
             settings,
             sealer,
-            pouch: Pouch::default(),
             open: Arc::default(),
             draining: AtomicBool::new(false),
             typing_dropped: AtomicU64::new(0),

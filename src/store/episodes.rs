@@ -95,6 +95,12 @@ struct Row {
 }
 
 impl Row {
+    /// Bytes of its texts.
+    fn length(&self) -> usize {
+        let others = [&self.description, &self.metadata].into_iter().flatten();
+        self.title.len() + others.map(String::len).sum::<usize>()
+    }
+
     fn episode(self) -> Result<Episode> {
         let air_date = self
             .air_date
@@ -154,9 +160,24 @@ pub async fn list(
 }
 
 pub async fn find(store: &Store, id: Uuid) -> Result<Option<Episode>> {
+    let lately = store.0.episodes.as_ref();
+    let asked = match lately.map(|lately| lately.ask(&id)) {
+        Some(Ok(known)) => return Ok(Some(Episode::clone(&known))),
+        Some(Err(asked)) => Some(asked),
+        None => None,
+    };
     let mut conn = store.read().await?;
-    select(&mut conn, id).await
+    let row = select(&mut conn, id).await?;
+    let small = row.as_ref().is_some_and(|row| row.length() <= REMEMBERED);
+    let episode = row.map(Row::episode).transpose()?;
+    if let (Some(lately), Some(asked), Some(episode), true) = (lately, asked, &episode, small) {
+        lately.keep(asked, id, episode.clone());
+    }
+    Ok(episode)
 }
+
+/// Bytes of an episode's texts, up to which it is kept for who looks at it next.
+const REMEMBERED: usize = 16 * 1024;
 
 pub async fn exists(store: &Store, id: Uuid) -> Result<bool> {
     let mut conn = store.read().await?;
@@ -168,13 +189,11 @@ pub async fn get(store: &Store, id: Uuid) -> Result<Episode> {
     find(store, id).await?.ok_or(StoreError::NotFound)
 }
 
-async fn select(conn: &mut Conn, id: Uuid) -> Result<Option<Episode>> {
+async fn select(conn: &mut Conn, id: Uuid) -> Result<Option<Row>> {
     sql!(
         conn,
         concat!("SELECT ", columns!(), " FROM episodes WHERE id = $1"), id => optional Row
-    )?
-    .map(Row::episode)
-    .transpose()
+    )
 }
 
 /// The row, locked until the transaction ends.

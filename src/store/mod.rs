@@ -29,6 +29,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use callboard_actors::model::episode::Episode;
 use callboard_actors::model::identity::{Origin, UserRef};
 use callboard_actors::model::record::{Entry, NewEntry};
 use callboard_actors::runtime::Clock;
@@ -37,6 +38,7 @@ use futures_util::future::BoxFuture;
 use sqlx::Sqlite;
 use tokio::sync::OnceCell;
 use tracing::Instrument;
+use uuid::Uuid;
 
 pub use self::connection::Conn;
 pub use self::error::StoreError;
@@ -56,6 +58,7 @@ pub mod episodes;
 mod error;
 mod gather;
 pub mod idempotency;
+mod lately;
 pub mod login_attempts;
 pub mod notifications;
 mod open;
@@ -104,6 +107,8 @@ struct Inner {
     pools: Pools,
     clock: Clock,
     timings: timings::Timings,
+    /// Episodes that were looked at just now.
+    episodes: Option<lately::Lately<Uuid, Episode>>,
     /// Sockets to be written down.
     saves: resumes::Saves,
     /// Notifications that arrived.

@@ -11,6 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Postgres, Sqlite};
 use tokio::sync::OnceCell;
 
+use super::lately::Lately;
 use super::pooled::Pooled;
 use super::readers::Readers;
 use super::writer::{Source, Writer};
@@ -36,8 +37,15 @@ impl Store {
             // Not the URL itself: it may hold a password.
             _ => return Err(refused("accepted: sqlite://path, postgres://…")),
         };
+        let episodes = match &pools {
+            Pools::Sqlite { writer, .. } => {
+                Some(Lately::new(writer.commits().clone(), clock.clone()))
+            }
+            Pools::Postgres { .. } => None, // other nodes write too
+        };
         Ok(Store(Arc::new(Inner {
             pools,
+            episodes,
             clock,
             timings: super::timings::Timings::new(),
             saves: super::resumes::Saves::default(),

@@ -22,6 +22,7 @@ use sqlx::Sqlite;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::lately::Commits;
 use super::open::PATIENCE;
 use super::pooled::Pooled;
 use super::readers::Lent;
@@ -37,6 +38,7 @@ const QUEUE: usize = 1024;
 /// The door to the writer's task.
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
+    commits: Commits,
     /// Taken by the first who closes.
     task: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
@@ -179,11 +181,18 @@ impl Job for Put {
 impl Writer {
     pub fn start(source: Source) -> Writer {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(run(source, jobs));
+        let commits = Commits::default();
+        let task = tokio::spawn(run(source, jobs, commits.clone()));
         Writer {
             queue,
+            commits,
             task: Mutex::new(Some(task)),
         }
+    }
+
+    /// Says when it commits.
+    pub fn commits(&self) -> &Commits {
+        &self.commits
     }
 
     pub async fn write<T, F>(&self, work: F) -> Result<T>
@@ -241,14 +250,14 @@ impl Writer {
     }
 }
 
-async fn run(source: Source, mut queue: mpsc::Receiver<Message>) {
+async fn run(source: Source, mut queue: mpsc::Receiver<Message>, commits: Commits) {
     let mut held = None;
     while let Some(message) = queue.recv().await {
         match message {
             Message::Run(job) => {
                 let mut next = Some(job);
                 let tx = begin(&source, held.take()).await;
-                held = group(tx, || match next.take() {
+                held = group(tx, &commits, || match next.take() {
                     Some(job) => Some(job),
                     None => match queue.try_recv() {
                         Ok(Message::Run(job)) => Some(job),
@@ -286,7 +295,11 @@ async fn begin(source: &Source, held: Option<Tx>) -> Result<Tx> {
 }
 
 /// Runs one transaction with the jobs that `next` gives. Gives the connection back if it is good for another.
-async fn group(begun: Result<Tx>, mut next: impl FnMut() -> Option<Box<dyn Job>>) -> Option<Tx> {
+async fn group(
+    begun: Result<Tx>,
+    commits: &Commits,
+    mut next: impl FnMut() -> Option<Box<dyn Job>>,
+) -> Option<Tx> {
     let tx = match begun {
         Ok(tx) => tx,
         Err(error) => {
@@ -313,6 +326,7 @@ async fn group(begun: Result<Tx>, mut next: impl FnMut() -> Option<Box<dyn Job>>
         mut tx, rows, done, ..
     } = group;
     if outcome.is_ok() {
+        let _committing = commits.begin();
         outcome = tx.commit().await;
     }
     let jobs = done.len() + rows.len();

@@ -1,5 +1,7 @@
 //! Episodes, and the entries that their changes put on the Record.
 
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
 use callboard::store::episodes::{self, Change, Expected, Filter};
 use callboard::store::{StoreError, record};
 use callboard_actors::model::episode::{Fields, Status};
@@ -18,6 +20,7 @@ on_both!(
     a_version_that_must_be_stated_is_asked_for_also_when_nothing_would_change,
     changes_of_one_episode_at_once_are_made_one_after_the_other,
     what_somebody_changed_since_it_was_seen_is_kept,
+    whoever_reads_gets_nothing_older_than_what_was_answered,
     publishing_is_recorded_as_such_and_only_once,
     a_deleted_episode_is_gone_and_its_last_state_is_on_the_record,
     a_number_is_unique_within_team_and_season_and_null_is_a_value,
@@ -271,6 +274,38 @@ async fn what_somebody_changed_since_it_was_seen_is_kept(bed: Bed) {
         .unwrap();
     let gone = episodes::update(store, seen, change(&who), title).await;
     assert_eq!(gone.unwrap_err(), StoreError::NotFound);
+}
+
+async fn whoever_reads_gets_nothing_older_than_what_was_answered(bed: Bed) {
+    let who = bed.editor().await;
+    let new = episodes::insert(&bed.store, fields("x", 0), who.clone(), Origin::default());
+    let (seen, _) = new.await.unwrap();
+    let (id, answered) = (seen.id, AtomicI64::new(seen.version));
+    let over = AtomicBool::new(false);
+    let write = async {
+        for number in 0..200 {
+            let title = format!("Take {number}");
+            let edit = move |fields: &mut Fields| fields.title = title.clone();
+            let seen = episodes::get(&bed.store, id).await.unwrap();
+            let done = episodes::update(&bed.store, seen, change(&who), edit).await;
+            answered.store(done.unwrap().0.version, Ordering::SeqCst);
+            // So that what was read is also read again with nothing in between.
+            tokio::task::yield_now().await;
+        }
+        over.store(true, Ordering::SeqCst);
+    };
+    let read = || async {
+        while !over.load(Ordering::SeqCst) {
+            let least = answered.load(Ordering::SeqCst);
+            let episode = episodes::get(&bed.store, id).await.unwrap();
+            assert!(episode.version >= least, "{} < {least}", episode.version);
+            assert_eq!(episode.version == 1, episode.fields == seen.fields);
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::join!(write, read(), read(), read());
+    episodes::delete(&bed.store, id, change(&who)).await.unwrap();
+    assert_eq!(episodes::find(&bed.store, id).await, Ok(None));
 }
 
 async fn publishing_is_recorded_as_such_and_only_once(bed: Bed) {

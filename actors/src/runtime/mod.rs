@@ -40,6 +40,7 @@
 mod clock;
 mod context;
 mod counters;
+mod courier;
 mod fault;
 mod gauge;
 pub mod intensity;
@@ -52,6 +53,7 @@ mod trim;
 pub use clock::{Clock, Interval, Sleep};
 pub use context::Context;
 pub use counters::{Count, Counter};
+pub use courier::Courier;
 pub use fault::{How, Panic};
 pub use ledger::{Account, LastPanic, Ledger};
 pub use mailbox::{AskError, Mailbox, Rejected, Teller, WeakMailbox};
