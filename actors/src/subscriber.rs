@@ -95,7 +95,7 @@ impl Subscriber {
             (!had && !own).then(|| (envelope.seq, envelope.frame(self.form)))
         });
         let Some(held) = held else {
-            return self.outbox.push_all(due.map(|(_, frame)| frame));
+            return self.outbox.hand(due.map(|(_, frame)| frame));
         };
         let limit = self.outbox.limit() / 4 * 3;
         for (seq, frame) in due {

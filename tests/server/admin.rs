@@ -74,8 +74,7 @@ async fn admins_hear_who_comes_and_goes_and_what_is_done_and_how_the_server_is(k
             report["name"] == "admin_action" && data(report)["action"] == "socket/disconnect"
         })
         .await;
-    let closed =
-        |report: &Value| report["name"] == "connection_closed" && data(report)["id"] == id;
+    let closed = |report: &Value| report["name"] == "connection_closed" && data(report)["id"] == id;
     let all = heard.all();
     let closed = match all.iter().find(|report| closed(report)) {
         Some(report) => report.clone(),

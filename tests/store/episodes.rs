@@ -304,7 +304,9 @@ async fn whoever_reads_gets_nothing_older_than_what_was_answered(bed: Bed) {
         }
     };
     tokio::join!(write, read(), read(), read());
-    episodes::delete(&bed.store, id, change(&who)).await.unwrap();
+    episodes::delete(&bed.store, id, change(&who))
+        .await
+        .unwrap();
     assert_eq!(episodes::find(&bed.store, id).await, Ok(None));
 }
 

@@ -147,6 +147,11 @@ mod tests {
         (thread, hold)
     }
 
+    fn note<T>(done: &mpsc::Sender<T>, what: T) {
+        // A test that is over hears nothing any more.
+        let _ = done.send(what);
+    }
+
     fn next<T>(heard: &mpsc::Receiver<T>) -> T {
         heard.recv_timeout(Duration::from_secs(20)).unwrap()
     }
@@ -159,11 +164,11 @@ mod tests {
             let (done, heard) = mpsc::channel();
             for number in 0..100 {
                 let done = done.clone();
-                courier.send(move || drop(done.send((number, std::thread::current().id()))));
+                courier.send(move || note(&done, (number, std::thread::current().id())));
             }
             assert_eq!(courier.0.bag.lock().errands.len(), 100, "he waits for more");
             tokio::task::yield_now().await;
-            courier.send(move || drop(done.send((100, std::thread::current().id()))));
+            courier.send(move || note(&done, (100, std::thread::current().id())));
             drop(hold);
             let (first, there) = next(&heard);
             assert_eq!(first, 0);
@@ -182,7 +187,7 @@ mod tests {
             let (done, heard) = mpsc::channel();
             for number in 0..12 {
                 let done = done.clone();
-                let sent = courier.send_if_fewer(10, move || drop(done.send(number)));
+                let sent = courier.send_if_fewer(10, move || note(&done, number));
                 let refused = (number + 1_u64).saturating_sub(10);
                 assert_eq!(sent.err().unwrap_or_default(), refused);
             }
@@ -202,13 +207,13 @@ mod tests {
             let (done, heard) = mpsc::channel();
             courier.send(|| panic!("on purpose"));
             let lost = done.clone();
-            courier.send(move || drop(lost.send("lost")));
+            courier.send(move || note(&lost, "lost"));
             tokio::task::yield_now().await;
             drop(hold);
             while courier.0.bag.lock().under_way {
                 tokio::task::yield_now().await;
             }
-            courier.send(move || drop(done.send("done")));
+            courier.send(move || note(&done, "done"));
             tokio::task::yield_now().await;
             assert_eq!(next(&heard), "done");
             thread.stop();
@@ -226,7 +231,10 @@ mod tests {
             let (done, heard) = mpsc::channel::<()>();
             courier.send(move || drop(done));
             tokio::task::yield_now().await;
-            assert!(heard.recv_timeout(Duration::from_secs(20)).is_err(), "dropped");
+            assert!(
+                heard.recv_timeout(Duration::from_secs(20)).is_err(),
+                "dropped"
+            );
             assert!(courier.0.bag.lock().errands.is_empty());
         });
     }

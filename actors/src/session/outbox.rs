@@ -6,6 +6,11 @@
 //!
 //! A delivery costs one lock to push and one to drain, and wakes the transport once, however many
 //! frames come before it has its turn. What is empty holds no memory.
+//!
+//! Who hands out on the thread of a WebSocket ([`Outbox::hand`]) writes past a transport that has nothing to do, which
+//! saves waking it: see [`direct`].
+
+mod direct;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -16,6 +21,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::reason::Reason;
 use crate::wire::frame::Frame;
+use direct::Direct;
 
 /// A handle on a connection's queue; clones share it.
 #[derive(Clone)]
@@ -29,6 +35,10 @@ struct Shared {
 struct State {
     frames: VecDeque<Frame>,
     load: Load,
+    /// The way past the transport.
+    direct: Option<Direct>,
+    /// Bytes of the first frame that went that way; the rest must follow before anything else.
+    begun: u32,
     /// Bytes that were ever drained: whether this moves tells a slow reader from one that reads nothing.
     drained: u64,
     closed: Option<Reason>,
@@ -79,6 +89,8 @@ pub enum Drained {
     Frames {
         /// These were all for now. The transport is woken when there are others, or at the end.
         all: bool,
+        /// Bytes of the first that are written already. Only where the transport lets others write.
+        begun: usize,
     },
     /// Nothing waits and nothing more will come. Frames that were queued before a close are handed
     /// out first, unless the client reads nothing anyway ([`Reason::SlowConsumer`]).
@@ -93,6 +105,8 @@ impl Outbox {
             state: Mutex::new(State {
                 frames: VecDeque::new(),
                 load: Load::default(),
+                direct: None,
+                begun: 0,
                 drained: 0,
                 closed: None,
                 wants_frames: false,
@@ -125,10 +139,19 @@ impl Outbox {
         &self,
         frames: impl IntoIterator<Item = Frame>,
     ) -> Result<MutexGuard<'_, State>, Reason> {
-        let mut state = self.0.state.lock();
-        if let Some(reason) = state.closed {
-            return Err(reason);
+        let state = self.0.state.lock();
+        match state.closed {
+            Some(reason) => Err(reason),
+            None => self.add(state, frames),
         }
+    }
+
+    /// To one that is open.
+    fn add<'s>(
+        &self,
+        mut state: MutexGuard<'s, State>,
+        frames: impl IntoIterator<Item = Frame>,
+    ) -> Result<MutexGuard<'s, State>, Reason> {
         let mut fits = true;
         for frame in frames {
             fits &= state.load.add(frame.wire_len(), self.0.limit);
@@ -137,7 +160,7 @@ impl Outbox {
         if fits {
             return Ok(state);
         }
-        state.close(Reason::SlowConsumer).wake(state);
+        state.close(Reason::SlowConsumer, self.0.limit).wake(state);
         Err(Reason::SlowConsumer)
     }
 
@@ -158,7 +181,7 @@ impl Outbox {
         if state.closed.is_some() {
             return;
         }
-        let told = state.close(reason);
+        let told = state.close(reason, self.0.limit);
         for frame in last {
             state.load.add(frame.wire_len(), self.0.limit);
             state.frames.push_back(frame);
@@ -256,6 +279,11 @@ impl Outbox {
     ) -> Poll<Drained> {
         let mut state = self.0.state.lock();
         let before = state.load.bytes;
+        let begun = std::mem::take(&mut state.begun) as usize;
+        debug_assert!(
+            begun == 0 || into.is_empty(),
+            "the rest of a frame follows it"
+        );
         if state.frames.is_empty() {
             if let Some(reason) = state.closed {
                 return Poll::Ready(Drained::Closed(reason));
@@ -296,7 +324,7 @@ impl Outbox {
         let patient = std::mem::take(&mut state.patient);
         drop(state);
         session.into_iter().chain(patient).for_each(Waker::wake);
-        Poll::Ready(Drained::Frames { all })
+        Poll::Ready(Drained::Frames { all, begun })
     }
 }
 
@@ -327,11 +355,17 @@ fn wake_transport(mut state: MutexGuard<'_, State>) {
 }
 
 impl State {
-    fn close(&mut self, reason: Reason) -> Told {
+    fn close(&mut self, reason: Reason, limit: usize) -> Told {
         self.closed = Some(reason);
         if reason == Reason::SlowConsumer {
-            self.frames = VecDeque::new();
-            self.load = Load::default();
+            // A frame of which the client has a part must be ended.
+            self.frames.truncate(usize::from(self.begun > 0));
+            self.frames.shrink_to_fit();
+            let mut left = Load::default();
+            for frame in &self.frames {
+                left.add(frame.wire_len(), limit);
+            }
+            self.load = left;
         }
         Told(
             [self.transport.take(), self.session.take()],
@@ -430,12 +464,18 @@ mod tests {
         outbox.push(Frame::text("42")).unwrap();
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
         let found = outbox.poll_drain(&mut cx, &mut into, 1000);
-        assert!(matches!(found, Poll::Ready(Drained::Frames { all: true })));
+        assert!(matches!(
+            found,
+            Poll::Ready(Drained::Frames { all: true, .. })
+        ));
         // All: it need not look again to be woken.
         outbox.push(Frame::text("43")).unwrap();
         assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
         let found = outbox.poll_drain(&mut cx, &mut into, 1000);
-        assert!(matches!(found, Poll::Ready(Drained::Frames { all: true })));
+        assert!(matches!(
+            found,
+            Poll::Ready(Drained::Frames { all: true, .. })
+        ));
         assert!(outbox.poll_draining(&mut cx).is_pending());
         outbox.push(Frame::text("44")).unwrap();
         assert_eq!(wakes.0.load(Ordering::Relaxed), 2, "it is stuck");
@@ -496,7 +536,10 @@ mod tests {
         assert!(outbox.push(Frame::text("4x")).is_err());
         // Not all: there is the end to be found yet.
         let (_, found) = drain(&outbox, 10);
-        assert!(matches!(found, Poll::Ready(Drained::Frames { all: false })));
+        assert!(matches!(
+            found,
+            Poll::Ready(Drained::Frames { all: false, .. })
+        ));
         assert!(matches!(
             drain(&outbox, 10).1,
             Poll::Ready(Drained::Closed(Reason::Forced))

@@ -32,7 +32,7 @@ const CHUNK: usize = 32 * 1024;
 
 /// One WebSocket, as a future that ends with it.
 pub(in crate::session) struct Duplex {
-    io: Option<TcpStream>,
+    io: Option<Arc<TcpStream>>,
     inbound: Inbound,
     outgoing: Outgoing,
     engine: Engine,
@@ -97,7 +97,7 @@ impl Duplex {
         let mut outgoing = Outgoing::default();
         outgoing.push(first);
         Duplex {
-            io: Some(io),
+            io: Some(Arc::new(io)),
             inbound: Inbound::new(read, engine.config().max_payload),
             outgoing,
             engine: engine.clone(),
@@ -108,6 +108,19 @@ impl Duplex {
             stalled: None,
             deaf: false,
             _counted: engine.count_transport(),
+        }
+    }
+
+    /// Begins as the line's own.
+    pub fn open(self) -> Self {
+        self.let_others_write();
+        self
+    }
+
+    /// Called on the thread on which it runs.
+    fn let_others_write(&self) {
+        if let Some(io) = &self.io {
+            self.line.outbox.open_direct(io);
         }
     }
 
@@ -185,7 +198,12 @@ impl Duplex {
         let outbox = &self.line.outbox;
         match outbox.poll_drain(cx, &mut self.outgoing.queue, CHUNK) {
             Poll::Pending => Found::Nothing,
-            Poll::Ready(Drained::Frames { all }) => Found::Frames { all },
+            Poll::Ready(Drained::Frames { all, begun }) => {
+                if begun > 0 {
+                    self.outgoing.begun = begun;
+                }
+                Found::Frames { all }
+            }
             Poll::Ready(Drained::Closed(reason)) => {
                 match &mut self.phase {
                     Phase::Leaving { reason, said, .. } => {
@@ -212,10 +230,10 @@ impl Duplex {
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> Step {
-        let Some(io) = &mut self.io else {
+        let Some(io) = &self.io else {
             return Step::Over;
         };
-        match self.outgoing.poll_write(Pin::new(io), cx) {
+        match self.outgoing.poll_write(io, cx) {
             Poll::Ready(Ok(())) => {
                 self.stalled = None;
                 Step::Moved
@@ -280,10 +298,9 @@ impl Duplex {
             Phase::Leaving { .. } => {}
         }
         if let Some(io) = self.io.take() {
-            if self.outgoing.is_empty() {
-                drop(io);
-            } else {
-                socket::reset(io);
+            self.line.outbox.close_direct(&io);
+            if !self.outgoing.is_empty() {
+                socket::reset(&io);
             }
         }
     }

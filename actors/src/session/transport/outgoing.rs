@@ -1,13 +1,11 @@
 //! What is on its way into a WebSocket's socket: whole frames, written together.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
-use std::pin::Pin;
+use std::io::{ErrorKind, IoSlice};
 use std::task::{Context, Poll, ready};
 
 use actix_rt::net::TcpStream;
 use bytes::Bytes;
-use tokio::io::AsyncWrite;
 
 use crate::wire::Frame;
 
@@ -19,7 +17,7 @@ const SLICES: usize = 64;
 pub(super) struct Outgoing {
     pub queue: VecDeque<Frame>,
     /// Bytes of the first that are written.
-    begun: usize,
+    pub begun: usize,
     /// A control frame is among it: an answer that the client can ask for without end.
     pub owes_control: bool,
 }
@@ -54,7 +52,7 @@ impl Outgoing {
     /// Writes as much as the socket takes at once.
     pub fn poll_write(
         &mut self,
-        io: Pin<&mut TcpStream>,
+        io: &TcpStream,
         cx: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>> {
         let mut slices = [IoSlice::new(&[]); SLICES];
@@ -64,9 +62,16 @@ impl Outgoing {
             *slice = IoSlice::new(&frame.wire()[begun..]);
             begun = 0;
         }
-        let mut written = ready!(io.poll_write_vectored(cx, &slices[..filled]))?;
+        let mut written = loop {
+            match io.try_write_vectored(&slices[..filled]) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(io.poll_write_ready(cx))?;
+                }
+                written => break written?,
+            }
+        };
         if written == 0 {
-            return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+            return Poll::Ready(Err(ErrorKind::WriteZero.into()));
         }
         written += self.begun;
         self.begun = 0;

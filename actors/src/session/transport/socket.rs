@@ -41,8 +41,7 @@ impl HardEnd {
     }
 }
 
-/// Drops a stream whose client does not read: a reset instead of bytes that stay in the kernel.
-pub(in crate::session) fn reset(io: TcpStream) {
-    let _ = SockRef::from(&io).set_linger(Some(Duration::ZERO));
-    drop(io);
+/// Before a stream is dropped whose client does not read: a reset instead of bytes that stay in the kernel.
+pub(in crate::session) fn reset(io: &TcpStream) {
+    let _ = SockRef::from(io).set_linger(Some(Duration::ZERO));
 }

@@ -55,7 +55,7 @@ pub(in crate::session) async fn upgrade(
             let Settled { engine, line, kind } = settled;
             let duplex = Duplex::new(&engine, line, wire.io, wire.read, first.freeze());
             let duplex = match kind {
-                Kind::New => duplex,
+                Kind::New => duplex.open(),
                 Kind::Probe => duplex.probing(),
                 Kind::TurnedAway => duplex.turned_away(),
             };

@@ -1,5 +1,6 @@
 //! What a WebSocket's client says, and what becomes of it.
 
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -7,7 +8,6 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::FutureExt;
 use tokio::io::Interest;
-use tokio_util::io::poll_read_buf;
 
 use super::{Duplex, Phase, Step};
 use crate::session::actor::Received;
@@ -100,7 +100,7 @@ impl Duplex {
             if !packets.is_empty() {
                 return Step::Moved;
             }
-            let Some(io) = &mut self.io else {
+            let Some(io) = &self.io else {
                 return Step::Over;
             };
             // Room for a read is made when there is something to read.
@@ -110,15 +110,15 @@ impl Duplex {
                 Poll::Ready(Ok(())) => {}
             }
             self.inbound.buffer.reserve(READ);
-            match poll_read_buf(Pin::new(io), cx, &mut self.inbound.buffer) {
-                Poll::Pending => {
+            match io.try_read_buf(&mut self.inbound.buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if self.inbound.buffer.is_empty() {
                         self.inbound.buffer = BytesMut::new();
                     }
-                    return moved;
+                    // Looks once more, and is woken then.
                 }
-                Poll::Ready(Ok(0) | Err(_)) => return Step::Over,
-                Poll::Ready(Ok(_)) => {}
+                Ok(0) | Err(_) => return Step::Over,
+                Ok(_) => {}
             }
         }
     }
@@ -182,6 +182,7 @@ impl Duplex {
                 self.line.set_carrier(Carrier::WebSocket);
                 self.line.gate().upgraded();
                 self.phase = Phase::Open;
+                self.let_others_write();
             }
             _ => self.forsake(),
         }
