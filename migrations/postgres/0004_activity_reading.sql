@@ -16,9 +16,14 @@ CREATE INDEX activity_time ON activity (created_at, seq);
 -- The program makes the words.
 CREATE TABLE activity_search (
     seq BIGINT PRIMARY KEY,
+    -- Everybody may see it.
+    public BOOLEAN NOT NULL,
     words TSVECTOR NOT NULL
 );
-CREATE INDEX activity_search_words ON activity_search USING gin (words);
+-- What is new waits in a list that each search reads to its end: a short one.
+CREATE INDEX activity_search_words ON activity_search USING gin (words) WITH (gin_pending_list_limit = 512);
+CREATE INDEX activity_search_public ON activity_search USING gin (words) WITH (gin_pending_list_limit = 512)
+    WHERE public;
 
 -- How many rows there are of each kind on each day (of UTC, counted from the epoch). No type: '', no user: the nil id.
 CREATE TABLE activity_counts (

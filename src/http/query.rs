@@ -63,6 +63,15 @@ impl Query {
         }
     }
 
+    /// The same, and it must be given.
+    pub fn needed(&mut self, name: &str, most: usize) -> Option<String> {
+        let value = self.text(name, most);
+        if value.is_none() {
+            self.require(name);
+        }
+        value
+    }
+
     pub fn parsed<T: FromStr>(&mut self, name: &str, accepted: &str) -> Option<T> {
         let value = self.left.remove(name)?;
         let parsed = value.parse().ok();

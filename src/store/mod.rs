@@ -73,6 +73,7 @@ pub mod secrets;
 mod timings;
 mod tx;
 pub mod users;
+pub mod words;
 mod writer;
 
 pub type Result<T> = std::result::Result<T, StoreError>;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use callboard::store::Store;
-use callboard::store::activity::{self, Filter, Query, Reader};
+use callboard::store::activity::{self, Filter, Reader};
+use callboard::store::words::Query;
 use callboard_actors::model::activity::Activity;
 use callboard_actors::model::identity::{Role, UserRef};
 use callboard_actors::model::page::Page;
@@ -20,6 +21,7 @@ on_both!(
     what_is_found_is_what_a_simple_model_finds,
     the_best_match_comes_first_and_then_the_newest,
     a_walk_meets_each_row_once_while_rows_are_added,
+    what_lies_far_back_is_found_like_what_is_new,
     what_one_may_not_see_one_cannot_find,
     filters_narrow_a_search,
     whatever_is_asked_is_answered,
@@ -40,7 +42,7 @@ fn names(rows: &[Activity]) -> Vec<&str> {
 }
 
 /// Words as they are written, and as they are compared.
-const WORDS: &[(&str, &str)] = &[
+pub const WORDS: &[(&str, &str)] = &[
     ("Night", "night"),
     ("nightly", "nightly"),
     ("CAFÉ", "cafe"),
@@ -62,14 +64,14 @@ const BETWEEN: &[&str] = &[
     " ", "-", " — ", "_", "'", "\"", " & ", "* ", ":", "(", " · ", "\t", "🎬", ", ", "\\", "%",
 ];
 
-fn words(dice: &mut StdRng, most: usize) -> Vec<(&'static str, &'static str)> {
+pub fn words(dice: &mut StdRng, most: usize) -> Vec<(&'static str, &'static str)> {
     let count = dice.random_range(1..=most);
     (0..count)
         .map(|_| WORDS[dice.random_range(0..WORDS.len())])
         .collect()
 }
 
-fn written(dice: &mut StdRng, words: &[(&str, &str)]) -> String {
+pub fn written(dice: &mut StdRng, words: &[(&str, &str)]) -> String {
     let mut text = String::new();
     for (word, _) in words {
         text.push_str(word);
@@ -79,9 +81,9 @@ fn written(dice: &mut StdRng, words: &[(&str, &str)]) -> String {
 }
 
 /// A row as the model has it: its texts, each a list of folded words.
-type Texts = Vec<Vec<&'static str>>;
+pub type Texts = Vec<Vec<&'static str>>;
 
-fn has(texts: &Texts, term: &[&str], prefix: bool) -> bool {
+pub fn has(texts: &Texts, term: &[&str], prefix: bool) -> bool {
     texts.iter().any(|text| {
         text.windows(term.len()).any(|run| {
             let (last, before) = term.split_last().unwrap();
@@ -164,16 +166,30 @@ async fn what_is_found_is_what_a_simple_model_finds(bed: Bed) {
 }
 
 async fn page(store: &Store, q: &str, limit: u32, cursor: Option<&str>) -> Page<Activity> {
+    page_of(admin(), store, q, limit, cursor).await
+}
+
+async fn page_of(
+    reader: Reader,
+    store: &Store,
+    q: &str,
+    limit: u32,
+    cursor: Option<&str>,
+) -> Page<Activity> {
     let (query, filter) = (Query::parse(q).unwrap(), Filter::default());
-    activity::search(store, &query, &filter, limit, cursor, admin())
+    activity::search(store, &query, &filter, limit, cursor, reader)
         .await
         .unwrap()
 }
 
 async fn walk(store: &Store, q: &str, limit: u32) -> Vec<Seq> {
+    walk_of(admin(), store, q, limit).await
+}
+
+async fn walk_of(reader: Reader, store: &Store, q: &str, limit: u32) -> Vec<Seq> {
     let (mut seqs, mut cursor) = (Vec::new(), None::<String>);
     loop {
-        let page = page(store, q, limit, cursor.as_deref()).await;
+        let page = page_of(reader, store, q, limit, cursor.as_deref()).await;
         seqs.extend(page.rows.iter().map(|row| row.seq));
         cursor = page.next_cursor;
         if cursor.is_none() {
@@ -267,6 +283,91 @@ async fn a_walk_meets_each_row_once_while_rows_are_added(bed: Bed) {
         (seqs.len(), seqs.into_iter().collect::<BTreeSet<_>>()),
         (count, all)
     );
+}
+
+/// PostgreSQL looks for what is new, for what there is little of, and for the rest, in different ways.
+async fn what_lies_far_back_is_found_like_what_is_new(bed: Bed) {
+    const ROWS: u64 = 2400;
+    const APART: u64 = 100;
+    let ann = bed.editor().await;
+    let said = |number: u64| {
+        let mut title = String::from("common");
+        for (word, is_in) in [
+            ("third", number.is_multiple_of(3)),
+            ("rare", number.is_multiple_of(150)),
+            ("old", number < 700),
+            ("even", number.is_multiple_of(2)),
+            ("odd", !number.is_multiple_of(2)),
+        ] {
+            if is_in {
+                title.push(' ');
+                title.push_str(word);
+            }
+        }
+        let private = number % 5 < 2;
+        Said {
+            event: if private {
+                "file_download"
+            } else {
+                "file_uploaded"
+            }
+            .into(),
+            actor: Some(ann.clone()),
+            data: json!({"title": title}),
+            ..Said::about("file", "1")
+        }
+    };
+    let first = history(&bed, (0..ROWS).map(said).collect()).await;
+    // As if many others lay between them.
+    bed.sql(&format!(
+        "UPDATE activity SET seq = -seq; UPDATE activity SET seq = -seq * {APART}, seen_by = NULL;
+         DELETE FROM activity_search; DELETE FROM activity_counts"
+    ))
+    .await;
+    bed.store.migrate().await.unwrap();
+    let stranger = Uuid::now_v7();
+    let role = Role::Viewer;
+    let readers = [
+        admin(),
+        Reader { id: ann.id, role },
+        Reader { id: stranger, role },
+    ];
+    type Matches = fn(u64) -> bool;
+    let asked: [(&str, Matches); 11] = [
+        ("common", |_| true),
+        ("third", |number| number.is_multiple_of(3)),
+        ("rare", |number| number.is_multiple_of(150)),
+        ("old", |number| number < 700),
+        ("comm* rare", |number| number.is_multiple_of(150)),
+        ("comm* o*", |number| {
+            !number.is_multiple_of(2) || number < 700
+        }),
+        ("\"common third\"", |number| number.is_multiple_of(3)),
+        ("\"third common\"", |_| false),
+        ("\"common ra*\"", |number| {
+            number.is_multiple_of(150) && !number.is_multiple_of(3)
+        }),
+        ("odd even", |_| false),
+        ("download", |number| number % 5 < 2),
+    ];
+    for reader in readers {
+        for (q, matches) in asked {
+            let seen = |number: &u64| reader.id != stranger || number % 5 >= 2;
+            let numbers = (0..ROWS).filter(|number| matches(*number) && seen(number));
+            let expected: Vec<Seq> = numbers.map(|number| (first + number) * APART).collect();
+            let found = walk_of(reader, &bed.store, q, 100).await;
+            let in_order = found.iter().skip(activity::RANKED);
+            assert!(in_order.is_sorted_by(|a, b| a > b), "{q}");
+            let newest = found.iter().take(activity::RANKED).min();
+            assert_eq!(
+                newest,
+                expected.iter().rev().take(activity::RANKED).min(),
+                "{q}"
+            );
+            let found: BTreeSet<_> = found.iter().copied().collect();
+            assert_eq!(found, expected.into_iter().collect(), "{q}");
+        }
+    }
 }
 
 async fn what_one_may_not_see_one_cannot_find(bed: Bed) {

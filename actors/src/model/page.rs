@@ -10,6 +10,15 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
+impl<T> Page<T> {
+    pub fn empty() -> Page<T> {
+        Page {
+            rows: Vec::new(),
+            next_cursor: None,
+        }
+    }
+}
+
 /// The `meta` of a list.
 #[derive(Clone, Debug, Serialize)]
 pub struct Meta {

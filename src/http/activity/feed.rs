@@ -8,7 +8,8 @@ use callboard_actors::model::policy::Action;
 use super::{filter, reader};
 use crate::error::ApiError;
 use crate::http::call::{Call, list};
-use crate::store::activity::{self, Filter, Query};
+use crate::store::activity::{self, Filter};
+use crate::store::words::Query;
 
 /// Characters of a search.
 const LONGEST: usize = 200;
@@ -41,18 +42,11 @@ async fn search(call: Call) -> Result<HttpResponse, ApiError> {
     let (limit, cursor) = query.page();
     let mut filter = filter(&mut query);
     filter.resource_id = query.text("resource_id", 200);
-    let q = query.text("q", LONGEST);
-    if q.is_none() {
-        query.require("q");
-    }
+    let q = query.needed("q", LONGEST);
     query.finish()?;
     let Some(asked) = q.and_then(|text| Query::parse(&text)) else {
         // No word is in nothing.
-        let rows: Page<()> = Page {
-            rows: Vec::new(),
-            next_cursor: None,
-        };
-        return list(rows, limit);
+        return list(Page::<()>::empty(), limit);
     };
     let (store, reader) = (&call.state.store, reader(&call));
     let cursor = cursor.as_deref();

@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 
 use callboard_actors::model::activity::Activity;
+use callboard_actors::model::policy::SeenBy;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::matches::stretch;
 use super::read::{Reader, Row};
 use super::seen_by_id;
-use super::words::Document;
-use crate::store::convert::{json, micros};
+use super::words::document;
+use crate::store::convert::{column, json, micros};
 use crate::store::{Result, Store, Tx};
 
 /// Microseconds.
@@ -25,6 +27,7 @@ pub struct Derived {
 #[derive(Serialize)]
 struct Found {
     seq: u64,
+    public: bool,
     words: String,
 }
 
@@ -41,9 +44,16 @@ struct Counted<'a> {
 impl Derived {
     /// For a store of this kind.
     pub fn of(rows: &[Activity], kind: &str) -> Result<Derived> {
-        let words = rows.iter().map(|row| Found {
-            seq: row.seq,
-            words: Document::of(row).spelt_for(kind),
+        let words = rows.iter().map(|row| {
+            let mut document = document(row);
+            if kind == "postgres" {
+                document.key(stretch(column(row.seq)));
+            }
+            Found {
+                seq: row.seq,
+                public: row.seen_by() == SeenBy::Everybody,
+                words: document.spelt_for(kind),
+            }
         });
         // In one order on every node, so that two that count do not wait for each other in a circle.
         let mut counts = BTreeMap::<_, u64>::new();
@@ -81,8 +91,9 @@ impl Derived {
                             unhex(value->>'user_id'), value->>'count'
                      FROM json_each($2) WHERE TRUE
                      ON CONFLICT DO UPDATE SET count = count + excluded.count",
-            postgres: "WITH found AS (INSERT INTO activity_search (seq, words)
-                                      SELECT * FROM json_to_recordset($1::json) AS (seq bigint, words tsvector)
+            postgres: "WITH found AS (INSERT INTO activity_search (seq, public, words)
+                                      SELECT * FROM json_to_recordset($1::json) AS
+                                          (seq bigint, public boolean, words tsvector)
                                       ON CONFLICT (seq) DO NOTHING)
                        INSERT INTO activity_counts (day, seen_by, action, resource_type, user_id, count)
                        SELECT * FROM json_to_recordset($2::json) AS

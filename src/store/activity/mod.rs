@@ -5,8 +5,9 @@
 //! chain.rs head.rs signer.rs verify.rs   the evidence that nobody changed them
 //! retention.rs   the end of the old ones
 //! read.rs    pages of it, as far as the reader may see them
-//! search.rs  pages of what has certain words in it
-//! words.rs   which words those are, and how they are asked for
+//! search.rs  pages of what has certain words in it, the best first
+//! matches.rs where those rows are
+//! words.rs   which words a row has
 //! stats.rs   figures
 //! derive.rs  rows from before there was a search
 //! ```
@@ -32,6 +33,7 @@ pub mod chain;
 mod derive;
 mod export;
 pub mod head;
+mod matches;
 mod read;
 mod retention;
 mod search;
@@ -48,7 +50,7 @@ pub use self::derive::derive;
 pub use self::export::Export;
 pub use self::read::{Filter, Reader, feed, of_team};
 pub use self::retention::prune;
-pub use self::search::{Query, RANKED, search};
+pub use self::search::{RANKED, search};
 pub use self::stats::{Dashboard, Stats, dashboard, stats};
 
 /// As the column `seen_by` holds it.

@@ -108,14 +108,21 @@ pub(super) struct Span {
     pub below: i64,
 }
 
+impl Span {
+    pub const ALL: Span = Span {
+        above: i64::MIN,
+        below: i64::MAX,
+    };
+}
+
 /// Times go up with `seq`, but for what was committed at the same time, and where the clocks of two nodes differ.
 const SLACK: i64 = 60_000_000;
 
 /// Where rows of these times are, generously; the rows' own times decide. `None`: nowhere.
 pub(super) async fn span(conn: &mut Conn, filter: &Filter, before: i64) -> Result<Option<Span>> {
     let mut span = Span {
-        above: i64::MIN,
         below: before,
+        ..Span::ALL
     };
     if let Some(from) = filter.from {
         let (first,) = sql!(
