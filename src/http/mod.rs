@@ -62,6 +62,7 @@ mod notifications;
 pub mod openapi;
 mod presence;
 mod query;
+mod search;
 mod socket;
 mod users;
 mod verbs;
@@ -119,6 +120,7 @@ pub fn routes(app: &mut web::ServiceConfig) {
                 .configure(auth::routes)
                 .configure(users::routes)
                 .configure(activity::routes)
+                .configure(search::routes)
                 .configure(notifications::routes)
                 .configure(presence::routes)
                 .configure(socket::routes)

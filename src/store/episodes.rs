@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::convert::{corrupt, json, micros, moment, moments, no_nul, parse, raw, word};
 use super::page::{Key, Scope};
+use super::search;
 use super::tx::{Rows, array};
 use super::{Conn, Result, Store, StoreError, Tx};
 
@@ -72,7 +73,7 @@ macro_rules! new {
         "json_to_recordset($1::json) AS new
              (id uuid, title text, episode_number bigint, season bigint, description text, air_date text, team text,
               status text, metadata text, published_at bigint, created_by uuid, created_at bigint, updated_at bigint,
-              version bigint, folded text)"
+              version bigint, folded text, words tsvector)"
     };
 }
 
@@ -189,6 +190,21 @@ pub async fn get(store: &Store, id: Uuid) -> Result<Episode> {
     find(store, id).await?.ok_or(StoreError::NotFound)
 }
 
+/// Those of these that are there, in any order.
+pub(super) async fn these(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<Episode>> {
+    let text = by_database!(
+        conn,
+        sqlite: concat!("SELECT ", columns!(), " FROM episodes WHERE id IN (SELECT unhex(value) FROM json_each($1))"),
+        postgres: concat!(
+            "SELECT ", columns!(), " FROM episodes
+             WHERE id IN (SELECT value::uuid FROM json_array_elements_text($1::json) AS value)"
+        ),
+    );
+    let ids: Vec<_> = ids.iter().map(|id| id.simple().to_string()).collect();
+    let rows = sql!(conn, text, json(&ids)? => all Row)?;
+    rows.into_iter().map(Row::episode).collect()
+}
+
 async fn select(conn: &mut Conn, id: Uuid) -> Result<Option<Row>> {
     sql!(
         conn,
@@ -221,7 +237,7 @@ pub async fn insert(
         version: 1,
     };
     let new = entry(Kind::EpisodeCreated, &episode, None, now, who, origin)?;
-    let row = json(&NewRow::of(&episode)?)?;
+    let row = json(&NewRow::of(&episode, store.kind())?)?;
     if let Some(entry) = store.put(INSERT, row.clone(), new.clone()).await? {
         return Ok((episode, entry));
     }
@@ -275,7 +291,8 @@ async fn revise(
     edit: impl Fn(&mut Fields) + Send + 'static,
 ) -> Result<(Episode, Option<Arc<Entry>>)> {
     let now = store.now();
-    let Some(new) = Revision::of(&seen, &change, now, &edit)? else {
+    let kind = store.kind();
+    let Some(new) = Revision::of(&seen, &change, now, kind, &edit)? else {
         unchanged?;
         change.expected.allows(seen.version)?;
         return Ok((seen, None));
@@ -289,7 +306,7 @@ async fn revise(
     let write = store.write(move |tx| {
         Box::pin(async move {
             let old = lock(tx, seen.id).await?;
-            let Some(new) = Revision::of(&old, &change, now, &edit)? else {
+            let Some(new) = Revision::of(&old, &change, now, kind, &edit)? else {
                 unchanged?;
                 change.expected.allows(old.version)?;
                 return Ok((old, None));
@@ -334,6 +351,7 @@ impl Revision {
         old: &Episode,
         change: &Change,
         now: DateTime<Utc>,
+        database: &str,
         edit: &impl Fn(&mut Fields),
     ) -> Result<Option<Revision>> {
         let mut fields = old.fields.clone();
@@ -364,7 +382,7 @@ impl Revision {
         let (who, origin) = (change.who.clone(), change.origin.clone());
         let entry = entry(kind, &episode, Some(old), now, who, origin)?;
         Ok(Some(Revision {
-            row: json(&NewRow::of(&episode)?)?,
+            row: json(&NewRow::of(&episode, database)?)?,
             episode,
             entry,
         }))
@@ -389,10 +407,12 @@ struct NewRow<'a> {
     updated_at: i64,
     version: i64,
     folded: String,
+    words: String,
 }
 
 impl NewRow<'_> {
-    fn of(episode: &Episode) -> Result<NewRow<'_>> {
+    /// For a database of this kind.
+    fn of<'e>(episode: &'e Episode, database: &str) -> Result<NewRow<'e>> {
         let fields = &episode.fields;
         let mut folded = fields.title.to_lowercase();
         if let Some(description) = &fields.description {
@@ -415,6 +435,7 @@ impl NewRow<'_> {
             updated_at: micros(episode.updated_at),
             version: episode.version,
             folded,
+            words: search::episodes::document(fields).spelt_for(database),
         })
     }
 }
@@ -422,18 +443,69 @@ impl NewRow<'_> {
 const INSERT: Rows = Rows {
     sqlite: concat!(
         "WITH new (row) AS MATERIALIZED (SELECT jsonb(value) FROM json_each($1))
-         INSERT INTO episodes (", columns!(), ", folded)
+         INSERT INTO episodes (", columns!(), ", folded, words)
          SELECT unhex(row->>'id'), row->>'title', row->>'episode_number', row->>'season',
                 row->>'description', row->>'air_date', row->>'team', row->>'status', row->>'metadata',
                 row->>'published_at', unhex(row->>'created_by'), row->>'created_at', row->>'updated_at',
-                row->>'version', row->>'folded'
+                row->>'version', row->>'folded', row->>'words'
          FROM new"
     ),
     postgres: concat!(
-        "INSERT INTO episodes (", columns!(), ", folded)
-         SELECT ", columns!(), ", folded FROM ", new!()
+        "INSERT INTO episodes (", columns!(), ", folded, words)
+         SELECT ", columns!(), ", folded, words FROM ", new!()
     ),
 };
+
+/// Rows whose words one transaction makes.
+const BATCH: i64 = 200;
+
+#[derive(Serialize)]
+struct Worded {
+    id: String,
+    words: String,
+}
+
+/// Makes the words of rows that have none, of earlier versions of the program. Gives how many those were.
+pub(super) async fn derive_words(store: &Store) -> Result<u64> {
+    let mut done = 0;
+    loop {
+        let database = store.kind();
+        let derived = store
+            .write(move |tx| Box::pin(async move { derive_some(tx, database).await }))
+            .await?;
+        if derived == 0 {
+            return Ok(done);
+        }
+        done += derived;
+    }
+}
+
+async fn derive_some(tx: &mut Tx, database: &str) -> Result<u64> {
+    let text = locked!(
+        tx,
+        "SELECT ",
+        columns!(),
+        " FROM episodes WHERE words IS NULL ORDER BY updated_at LIMIT $1"
+    );
+    let rows = sql!(tx, text, BATCH => all Row)?;
+    let mut worded = Vec::with_capacity(rows.len());
+    for row in rows {
+        let episode = row.episode()?;
+        worded.push(Worded {
+            id: episode.id.simple().to_string(),
+            words: search::episodes::document(&episode.fields).spelt_for(database),
+        });
+    }
+    let text = by_database!(
+        tx,
+        sqlite: "UPDATE episodes SET words = new.value->>'words'
+                 FROM json_each($1) AS new WHERE episodes.id = unhex(new.value->>'id')",
+        postgres: "UPDATE episodes SET words = new.words
+                   FROM json_to_recordset($1::json) AS new (id uuid, words tsvector) WHERE episodes.id = new.id",
+    );
+    sql!(tx, text, json(&worded)? => execute)?;
+    Ok(worded.len() as u64)
+}
 
 /// Only if it is at the version before.
 const UPDATE: Rows = Rows {
@@ -442,7 +514,8 @@ const UPDATE: Rows = Rows {
              SET title = row->>'title', episode_number = row->>'episode_number', season = row->>'season',
                  description = row->>'description', air_date = row->>'air_date', team = row->>'team',
                  status = row->>'status', metadata = row->>'metadata', published_at = row->>'published_at',
-                 updated_at = row->>'updated_at', version = row->>'version', folded = row->>'folded'
+                 updated_at = row->>'updated_at', version = row->>'version', folded = row->>'folded',
+                 words = row->>'words'
              FROM new
              WHERE episodes.id = unhex(row->>'id') AND episodes.version = (row->>'version') - 1",
     postgres: concat!(
@@ -450,7 +523,7 @@ const UPDATE: Rows = Rows {
          SET title = new.title, episode_number = new.episode_number, season = new.season,
              description = new.description, air_date = new.air_date, team = new.team, status = new.status,
              metadata = new.metadata, published_at = new.published_at, updated_at = new.updated_at,
-             version = new.version, folded = new.folded
+             version = new.version, folded = new.folded, words = new.words
          FROM ", new!(), " WHERE episodes.id = new.id AND episodes.version = new.version - 1"
     ),
 };

@@ -69,6 +69,7 @@ mod readers;
 pub mod record;
 pub mod refresh_tokens;
 pub mod resumes;
+pub mod search;
 pub mod secrets;
 mod timings;
 mod tx;
@@ -166,6 +167,13 @@ impl Store {
             tracing::info!(
                 rows = derived,
                 "the history of earlier versions can be searched now"
+            );
+        }
+        let derived = search::derive(self).await?;
+        if derived > 0 {
+            tracing::info!(
+                rows = derived,
+                "what earlier versions wrote can be found now"
             );
         }
         Ok(())

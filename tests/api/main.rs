@@ -22,5 +22,6 @@ mod outsiders;
 mod presence;
 mod retention;
 mod robustness;
+mod search;
 mod sockets;
 mod users;

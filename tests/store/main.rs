@@ -7,6 +7,7 @@ mod bed;
 
 mod activity;
 mod episodes;
+mod everything;
 mod export;
 mod feed;
 mod inbox;

@@ -16,4 +16,5 @@ pub mod presence;
 pub mod quiet_hours;
 pub mod record;
 pub mod room;
+pub mod search;
 pub mod trace;

@@ -23,13 +23,17 @@ pub enum Action {
     ReadActivity,
     /// What everybody did, and the figures of it.
     OverseeActivity,
+    /// Everything that one may read.
+    Search,
 }
 
 impl Action {
     /// The least role that may do it.
     pub fn least_role(self) -> Role {
         match self {
-            Action::ReadEpisodes | Action::SeePresence | Action::ReadActivity => Role::Viewer,
+            Action::ReadEpisodes | Action::SeePresence | Action::ReadActivity | Action::Search => {
+                Role::Viewer
+            }
             Action::WriteEpisodes => Role::Editor,
             Action::ManageUsers
             | Action::ManageSockets

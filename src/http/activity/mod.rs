@@ -37,7 +37,7 @@ fn filter(query: &mut Query) -> Filter {
     }
 }
 
-fn reader(call: &Call) -> Reader {
+pub(super) fn reader(call: &Call) -> Reader {
     Reader {
         id: call.who.user.id,
         role: call.who.role,

@@ -44,7 +44,7 @@ macro_rules! resources {
     };
 }
 
-resources! { auth users episodes activity notifications presence sockets live operations }
+resources! { auth users episodes activity search notifications presence sockets live operations }
 
 #[allow(dead_code)] // As above.
 mod common;
@@ -139,6 +139,7 @@ const TAGS: &[(&str, &str)] = &[
     ("episodes", "What a team makes"),
     ("notifications", "What the caller should know"),
     ("activity", "What happened"),
+    ("search", "Everything that has certain words in it"),
     ("presence", "Who is online, and who looks at what"),
     ("sockets", "Live connections; for admins"),
     ("live", "Events as they happen"),

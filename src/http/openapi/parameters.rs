@@ -26,6 +26,7 @@ fn query(row: &Operation, name: &str) -> Value {
             json!({"type": "string", "enum": ["online", "away", "busy", "dnd"]})
         }
         "namespace" => json!({"$ref": "#/components/schemas/NamespaceName"}),
+        "type" if row.tag == "search" => json!({"$ref": "#/components/schemas/HitType"}),
         "q" => text(200),
         "action" | "type" | "resource_type" | "team" => text(100),
         _ => text(200),
@@ -77,6 +78,7 @@ fn header(name: &str) -> (Value, &'static str) {
 /// Those of a query that must be given.
 const REQUIRED: &[(&str, &str)] = &[
     ("search_activity", "q"),
+    ("search", "q"),
     ("explain_notification", "event_seq"),
     ("explain_notification", "user_id"),
 ];

@@ -50,8 +50,10 @@ pub use self::derive::derive;
 pub use self::export::Export;
 pub use self::read::{Filter, Reader, feed, of_team};
 pub use self::retention::prune;
+pub(super) use self::search::newest;
 pub use self::search::{RANKED, search};
 pub use self::stats::{Dashboard, Stats, dashboard, stats};
+pub(super) use self::words::texts;
 
 /// As the column `seen_by` holds it.
 fn seen_by_id(seen_by: SeenBy) -> Uuid {

@@ -8,12 +8,12 @@ use callboard_actors::model::activity::Activity;
 use callboard_actors::model::page::Page;
 
 use super::matches::Matches;
-use super::read::{Filter, Reader, span};
+use super::read::{Filter, Reader, Span, span};
 use super::words::document;
 use crate::store::convert::column;
 use crate::store::page::Scope;
 use crate::store::words::Query;
-use crate::store::{Result, Store, StoreError};
+use crate::store::{Conn, Result, Store, StoreError};
 
 /// How many of those that match are ranked.
 pub const RANKED: usize = 200;
@@ -54,6 +54,19 @@ impl Place {
             reason: "is no cursor of this list with these filters",
         })
     }
+}
+
+/// The newest rows that match, of those that the reader may see, in a database of this kind.
+pub async fn newest(
+    conn: &mut Conn,
+    database: &str,
+    query: &Query,
+    reader: Reader,
+    most: usize,
+) -> Result<Vec<Activity>> {
+    let (filter, span) = (Filter::default(), Span::ALL);
+    let matches = Matches::of(query, &filter, span, reader, database);
+    matches.newest(conn, i64::MIN, i64::MAX, most).await
 }
 
 /// What the reader may see, and what matches.
