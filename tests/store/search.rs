@@ -287,15 +287,16 @@ async fn a_walk_meets_each_row_once_while_rows_are_added(bed: Bed) {
 
 /// PostgreSQL looks for what is new, for what there is little of, and for the rest, in different ways.
 async fn what_lies_far_back_is_found_like_what_is_new(bed: Bed) {
-    const ROWS: u64 = 2400;
-    const APART: u64 = 100;
+    const ROWS: u64 = 4000;
+    // These lie close together, long ago.
+    const OLD: u64 = 3000;
     let ann = bed.editor().await;
     let said = |number: u64| {
         let mut title = String::from("common");
         for (word, is_in) in [
             ("third", number.is_multiple_of(3)),
             ("rare", number.is_multiple_of(150)),
-            ("old", number < 700),
+            ("old", number < OLD),
             ("even", number.is_multiple_of(2)),
             ("odd", !number.is_multiple_of(2)),
         ] {
@@ -318,9 +319,16 @@ async fn what_lies_far_back_is_found_like_what_is_new(bed: Bed) {
         }
     };
     let first = history(&bed, (0..ROWS).map(said).collect()).await;
-    // As if many others lay between them.
+    // As if many others lay between the rest.
+    let place = |number: u64| match number < OLD {
+        true => first + number,
+        false => 100_000 + (number - OLD) * 100,
+    };
+    let new = first + OLD;
     bed.sql(&format!(
-        "UPDATE activity SET seq = -seq; UPDATE activity SET seq = -seq * {APART}, seen_by = NULL;
+        "UPDATE activity SET seq = -seq;
+         UPDATE activity SET seen_by = NULL,
+             seq = CASE WHEN -seq < {new} THEN -seq ELSE 100000 + (-seq - {new}) * 100 END;
          DELETE FROM activity_search; DELETE FROM activity_counts"
     ))
     .await;
@@ -337,10 +345,10 @@ async fn what_lies_far_back_is_found_like_what_is_new(bed: Bed) {
         ("common", |_| true),
         ("third", |number| number.is_multiple_of(3)),
         ("rare", |number| number.is_multiple_of(150)),
-        ("old", |number| number < 700),
+        ("old", |number| number < OLD),
         ("comm* rare", |number| number.is_multiple_of(150)),
         ("comm* o*", |number| {
-            !number.is_multiple_of(2) || number < 700
+            !number.is_multiple_of(2) || number < OLD
         }),
         ("\"common third\"", |number| number.is_multiple_of(3)),
         ("\"third common\"", |_| false),
@@ -354,7 +362,7 @@ async fn what_lies_far_back_is_found_like_what_is_new(bed: Bed) {
         for (q, matches) in asked {
             let seen = |number: &u64| reader.id != stranger || number % 5 >= 2;
             let numbers = (0..ROWS).filter(|number| matches(*number) && seen(number));
-            let expected: Vec<Seq> = numbers.map(|number| (first + number) * APART).collect();
+            let expected: Vec<Seq> = numbers.map(place).collect();
             let found = walk_of(reader, &bed.store, q, 100).await;
             let in_order = found.iter().skip(activity::RANKED);
             assert!(in_order.is_sorted_by(|a, b| a > b), "{q}");

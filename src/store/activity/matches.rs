@@ -22,7 +22,7 @@ use crate::store::words::{Query, key};
 use crate::store::{Conn, Result};
 
 const NEAR: i64 = 5_000;
-const FEW: i64 = 400;
+const FEW: i64 = 2_000;
 /// Rows by which it is judged what is frequent.
 const SAMPLE: i64 = 1_000;
 /// Rows of a stretch, as a power of two. The index has it: it may not change.
