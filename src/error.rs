@@ -11,9 +11,11 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use serde::{Deserialize, Serialize};
 
+use callboard_actors::model::record::{Resource, Seq};
 use callboard_actors::ports::{Denied, Unavailable};
 
 use crate::store::StoreError;
+use crate::store::idempotency::Effect;
 
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -41,6 +43,9 @@ pub struct Problem {
     pub retry_after: Option<Duration>,
     /// The resource's current version, told with a 412.
     pub etag: Option<String>,
+    /// What the first request with an `Idempotency-Key` did whose answer was lost.
+    #[serde(skip)]
+    pub effect: Option<Effect>,
 }
 
 /// A status as its number.
@@ -69,6 +74,10 @@ struct Body<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<Seq>,
+    #[serde(flatten)]
+    resource: Option<&'a Resource>,
 }
 
 impl ApiError {
@@ -80,6 +89,7 @@ impl ApiError {
             errors: Vec::new(),
             retry_after: None,
             etag: None,
+            effect: None,
         }))
     }
 
@@ -149,6 +159,22 @@ impl ApiError {
     pub fn in_progress() -> ApiError {
         let detail = "the first request with this Idempotency-Key is still running";
         ApiError::conflict("in_progress", detail).retry_after(Duration::from_secs(1))
+    }
+
+    /// The first request with this key was cut off. `None`: what it did cannot be told any more.
+    pub fn answer_lost(effect: Option<Effect>) -> ApiError {
+        let detail = match &effect {
+            Some(effect) => format!(
+                "the first request with this Idempotency-Key took effect, as entry {} of the Record, but its answer was lost",
+                effect.seq
+            ),
+            None => "the first request with this Idempotency-Key was cut off, and the Record does not reach back to it: \
+                     look whether it took effect"
+                .to_owned(),
+        };
+        let mut error = ApiError::conflict("answer_lost", detail);
+        error.0.effect = effect;
+        error
     }
 
     // 412, 428
@@ -337,6 +363,11 @@ impl Problem {
             code: &self.code,
             request_id,
             errors: &self.errors,
+            seq: self.effect.as_ref().map(|effect| effect.seq),
+            resource: self
+                .effect
+                .as_ref()
+                .and_then(|effect| effect.resource.as_ref()),
         };
         // Strings and numbers: nothing here can fail.
         serde_json::to_string(&body).unwrap_or_default()

@@ -17,7 +17,8 @@ pub const MOST_BODY: usize = 1 << 20;
 
 /// A request's body, not looked at yet: who may not send it, or sends it to nowhere, hears that first.
 pub struct Body {
-    bytes: Bytes,
+    /// Or why it cannot be read.
+    bytes: Result<Bytes, ApiError>,
     is_json: bool,
 }
 
@@ -29,7 +30,7 @@ impl FromRequest for Body {
         let is_json = is_json(req);
         let bytes = Bytes::from_request(req, payload);
         Box::pin(async move {
-            let bytes = bytes.await.map_err(body_error)?;
+            let bytes = bytes.await.map_err(body_error);
             Ok(Body { bytes, is_json })
         })
     }
@@ -56,32 +57,33 @@ fn is_json(req: &HttpRequest) -> bool {
 impl Body {
     /// The JSON object in it.
     pub fn fields(&self) -> Result<Fields, ApiError> {
+        let bytes = self.bytes.as_ref().map_err(ApiError::clone)?;
         if !self.is_json {
             return Err(ApiError::unsupported_media_type());
         }
-        self.parse()
+        parse(bytes)
     }
 
     /// The same, for a request that may come without a body.
     pub fn fields_if_any(&self) -> Result<Fields, ApiError> {
-        match self.bytes.is_empty() {
-            true => Ok(Fields::new(Map::new())),
-            false => self.fields(),
+        match &self.bytes {
+            Ok(bytes) if bytes.is_empty() => Ok(Fields::new(Map::new())),
+            _ => self.fields(),
         }
     }
+}
 
-    fn parse(&self) -> Result<Fields, ApiError> {
-        match serde_json::from_slice(&self.bytes) {
-            Ok(Value::Object(fields)) => Ok(Fields::new(fields)),
-            Ok(_) => Err(ApiError::invalid_field(
-                "",
-                "the body must be a JSON object",
-            )),
-            Err(error) => Err(ApiError::invalid_field(
-                "",
-                format!("the body is not JSON: {error}"),
-            )),
-        }
+fn parse(bytes: &[u8]) -> Result<Fields, ApiError> {
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(fields)) => Ok(Fields::new(fields)),
+        Ok(_) => Err(ApiError::invalid_field(
+            "",
+            "the body must be a JSON object",
+        )),
+        Err(error) => Err(ApiError::invalid_field(
+            "",
+            format!("the body is not JSON: {error}"),
+        )),
     }
 }
 

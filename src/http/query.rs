@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use actix_web::{HttpRequest, web};
+use actix_web::{HttpMessage, HttpRequest, web};
 use serde_json::Value;
 
 use super::fields::text;
+use super::idempotency::Deferred;
 use crate::error::{ApiError, FieldError};
 
 /// The default `limit` of a list, and the largest.
@@ -17,6 +18,8 @@ const MOST_LIMIT: u32 = 100;
 pub struct Query {
     left: BTreeMap<String, String>,
     errors: Vec<FieldError>,
+    /// What is wrong with the request besides.
+    deferred: Option<ApiError>,
 }
 
 impl Query {
@@ -24,6 +27,7 @@ impl Query {
         let mut query = Query {
             left: BTreeMap::new(),
             errors: Vec::new(),
+            deferred: req.extensions().get::<Deferred>().map(|it| it.0.clone()),
         };
         // Percent signs that mean nothing are taken as they stand: nothing here can fail.
         let pairs = web::Query::<Vec<(String, String)>>::from_query(req.query_string());
@@ -103,9 +107,10 @@ impl Query {
         for name in left {
             self.refuse(&name, "is not known here");
         }
-        match self.errors.is_empty() {
-            true => Ok(()),
-            false => Err(ApiError::invalid(self.errors)),
+        match self.deferred {
+            Some(error) => Err(error),
+            None if self.errors.is_empty() => Ok(()),
+            None => Err(ApiError::invalid(self.errors)),
         }
     }
 }

@@ -4,10 +4,12 @@
 //! That is for what changes something of the user's. What is of the socket alone (`join`, `view`, …) is done again, and
 //! finds that it is done: on a new connection it is a new thing.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use callboard_actors::ports::Unavailable;
 use callboard_actors::session::Socket;
+use futures_util::FutureExt;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -15,7 +17,7 @@ use super::Live;
 use super::asked::Asked;
 use super::commands::Fault;
 use super::state::State;
-use crate::store::idempotency::{self, Claimed, Given, Scope};
+use crate::store::idempotency::{self, Asked as Keyed, Claimed, Given, Scope};
 
 /// What the keys of commands are scoped to, where those of requests have their method.
 const SOCKET: &str = "SOCKET";
@@ -62,10 +64,23 @@ impl Live {
         let store = &self.parts.store;
         let body = asked.body.as_deref();
         let text = body.map_or("null", RawValue::get);
-        let claimed = idempotency::claim(store, scope, text.as_bytes()).await;
+        let keyed = Keyed {
+            scope,
+            role: state.identity().role,
+            // None of these commands is on the Record, and each may be done twice: it says how something shall be.
+            request_id: None,
+        };
+        let claimed = idempotency::claim(store, keyed, text.as_bytes()).await;
         match claimed.map_err(Unavailable::from)? {
             Claimed::New(claim) => {
-                let answer = self.command(&socket, &state, &asked.name, body).await;
+                let work = self.command(&socket, &state, &asked.name, body);
+                let answer = match AssertUnwindSafe(work).catch_unwind().await {
+                    Ok(answer) => answer,
+                    Err(panic) => {
+                        note(idempotency::abandon(store, claim).await);
+                        std::panic::resume_unwind(panic);
+                    }
+                };
                 let kept = match serde_json::to_vec(&answer) {
                     Ok(body) if is_final(&answer) => {
                         let given = Given {
@@ -77,15 +92,17 @@ impl Live {
                     }
                     _ => idempotency::release(store, claim).await,
                 };
-                if let Err(error) = kept {
-                    tracing::warn!(%error, "a command's answer was not kept");
-                }
+                note(kept);
                 Ok(answer)
             }
             Claimed::Replay(given) => {
                 serde_json::from_slice(&given.body).map_err(|_| Fault::busy())
             }
-            Claimed::InProgress => Err(Fault::new(
+            Claimed::Lowered => Err(Fault::new(
+                "forbidden",
+                "the first command of this id was done in a higher role",
+            )),
+            Claimed::InProgress | Claimed::Lost(_) => Err(Fault::new(
                 "in_progress",
                 "the first command of this id is not done yet",
             )),
@@ -94,6 +111,12 @@ impl Live {
                 "the id was that of another command",
             )),
         }
+    }
+}
+
+fn note(result: crate::store::Result<()>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "a command's answer was not kept");
     }
 }
 

@@ -117,6 +117,8 @@ struct Inner {
     arrivals: notifications::Arrivals,
     /// What the ends of the activity chain are signed with.
     signing: OnceLock<Arc<activity::head::Signing>>,
+    /// This life of the program, among those that have had the database.
+    boot: Uuid,
     closed: OnceCell<()>,
 }
 

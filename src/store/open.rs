@@ -10,6 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Postgres, Sqlite};
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 use super::lately::Lately;
 use super::pooled::Pooled;
@@ -51,6 +52,7 @@ impl Store {
             saves: super::resumes::Saves::default(),
             arrivals: super::notifications::Arrivals::default(),
             signing: OnceLock::new(),
+            boot: Uuid::now_v7(),
             closed: OnceCell::new(),
         })))
     }

@@ -296,3 +296,50 @@ fn two_servers_run_in_one_process() {
         stranger.get("episodes").await.refused(401, "token_invalid");
     });
 }
+
+#[test]
+fn who_may_not_hears_that_before_anything_about_the_body() {
+    run(async {
+        let bed = Bed::new().await;
+        let (viewer, editor) = (bed.viewer().await, bed.editor().await);
+        let long = "x".repeat(2 << 20);
+        let bodies = [
+            ("application/json", long.as_str()),
+            ("application/json", "{"),
+            ("text/plain", "x"),
+        ];
+        for (kind, body) in bodies {
+            for key in [None, Some("k"), Some("two words")] {
+                for path in ["episodes", "users", "socket/broadcast", "notifications"] {
+                    let mut request = viewer.request(Method::POST, path);
+                    if let Some(key) = key {
+                        request = request.header("idempotency-key", key);
+                    }
+                    let request = request.header("content-type", kind).body(body.to_owned());
+                    answer(request).await.refused(403, "forbidden");
+                }
+            }
+        }
+        // Of what is not there too.
+        let nothing = format!("episodes/{}", Uuid::now_v7());
+        for method in [Method::PUT, Method::PATCH] {
+            let request = editor.request(method, &nothing);
+            let request = request
+                .header("content-type", "application/json")
+                .body(long.clone());
+            answer(request).await.refused(404, "not_found");
+        }
+        for key in ["k", "two words"] {
+            let publish = editor.request(Method::POST, &format!("{nothing}/publish"));
+            let request = publish.header("idempotency-key", key).body(long.clone());
+            answer(request).await.refused(404, "not_found");
+        }
+        let request = editor
+            .request(Method::POST, "episodes")
+            .header("idempotency-key", "k");
+        let request = request
+            .header("content-type", "application/json")
+            .body(long);
+        answer(request).await.refused(413, "payload_too_large");
+    });
+}

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use callboard_actors::model::identity::Role;
+use callboard::http::openapi::operations;
+use callboard::store::idempotency::{self, Asked, Claimed, Scope};
+use callboard_actors::model::episode::{Fields, Status};
+use callboard_actors::model::identity::{Origin, Role, UserRef};
 use reqwest::Method;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::bed::{Answer, Bed, Client, answer, run};
 
@@ -117,5 +121,159 @@ fn a_key_that_is_none_is_refused() {
             assert_eq!(refused.wrong_fields(), ["Idempotency-Key"]);
         }
         assert_eq!(editor.get("episodes").await.data(), &json!([]));
+    });
+}
+
+/// A key is looked at when it is known that the caller may, and that there is what is asked for; and before anything is
+/// done, at every address.
+#[test]
+fn a_key_that_is_none_is_refused_everywhere_and_last() {
+    run(async {
+        let bed = Bed::new().await;
+        let (admin, viewer) = (bed.admin().await, bed.viewer().await);
+        let before = callboard::store::record::span(bed.store()).await.unwrap();
+        let mut asked = 0;
+        for row in operations().iter().filter(|row| row.takes_key()) {
+            let nothing = Uuid::now_v7().to_string();
+            let path = row
+                .path
+                .replace("{id}", &nothing)
+                .replace("{room}", "team:x")
+                .replace("{socket_id}", &nothing);
+            let refused = post(&admin, &path, "two words", &json!({})).await;
+            match refused.status {
+                404 => {}
+                _ => assert_eq!(refused.wrong_fields(), ["Idempotency-Key"], "{}", row.id),
+            }
+            if row.role != Some("viewer") {
+                let refused = post(&viewer, &path, "two words", &json!({})).await;
+                refused.refused(403, "forbidden");
+            }
+            asked += 1;
+        }
+        assert!(asked > 10, "{asked}");
+        let after = callboard::store::record::span(bed.store()).await.unwrap();
+        assert_eq!(before, after);
+    });
+}
+
+/// Also at an address with an id that there is.
+#[test]
+fn a_wrong_key_or_one_of_another_body_does_nothing_to_what_is_there() {
+    run(async {
+        let bed = Bed::new().await;
+        let editor = bed.editor().await;
+        let body = json!({"title": "x", "episode_number": 1});
+        let made = post(&editor, "episodes", "k", &body).await;
+        let path = format!("episodes/{}", made.data()["id"].as_str().unwrap());
+        let publish = format!("{path}/publish");
+        let refused = post(&editor, &publish, "two words", &json!({})).await;
+        assert_eq!(refused.wrong_fields(), ["Idempotency-Key"]);
+        assert_eq!(editor.get(&path).await.data()["status"], "draft");
+        post(&editor, &publish, "p", &json!({})).await.data();
+        post(&editor, &publish, "p", &json!({"a": 1}))
+            .await
+            .refused(422, "idempotency_key_reused");
+        editor.delete(&path).await.data();
+        post(&editor, &publish, "p", &json!({"a": 1}))
+            .await
+            .refused(404, "not_found");
+        assert_eq!(post(&editor, &publish, "p", &json!({})).await.status, 200);
+    });
+}
+
+#[test]
+fn whether_the_caller_may_is_decided_anew_when_its_role_has_changed() {
+    run(async {
+        let bed = Bed::new().await;
+        let admin = bed.admin().await;
+        let user = bed.user(Role::Viewer).await;
+        let caller = bed.anonymous().with_token(&bed.token(&user));
+        let become_ = async |role: &str| {
+            let path = format!("users/{}", user.id);
+            admin.patch(&path, json!({"role": role})).await.data();
+        };
+        let body = json!({"title": "x", "episode_number": 1});
+        let make = || post(&caller, "episodes", "k", &body);
+        make().await.refused(403, "forbidden");
+        become_("editor").await;
+        let made = make().await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        become_("viewer").await;
+        make().await.refused(403, "forbidden");
+        become_("admin").await;
+        assert_eq!(make().await.body, made.body);
+        // What was not there may be there now.
+        let nothing = Uuid::now_v7();
+        let publish = format!("episodes/{nothing}/publish");
+        for _ in 0..2 {
+            let missing = post(&caller, &publish, "k", &json!({})).await;
+            missing.refused(404, "not_found");
+            assert!(missing.headers.get("idempotent-replayed").is_none());
+        }
+    });
+}
+
+#[test]
+fn a_request_that_was_cut_off_is_told_what_it_did() {
+    run(async {
+        let bed = Bed::new().await;
+        let user = bed.user(Role::Editor).await;
+        let editor = bed.anonymous().with_token(&bed.token(&user));
+        let body = json!({"title": "x", "episode_number": 1});
+        // As far as a request comes that is cut off before its answer.
+        let text = serde_json::to_vec(&body).unwrap();
+        let asked = Asked {
+            scope: Scope {
+                user_id: user.id,
+                method: "POST".into(),
+                path: "/api/v1/episodes".into(),
+                key: "k".into(),
+            },
+            role: Role::Editor,
+            request_id: Some("r-1".into()),
+        };
+        let print = bed.state.auth.tokens.fingerprint(&text);
+        let claimed = idempotency::claim(bed.store(), asked, &print).await;
+        let Ok(Claimed::New(claim)) = claimed else {
+            panic!("{claimed:?}")
+        };
+        let who = UserRef {
+            id: user.id,
+            name: user.name.clone(),
+        };
+        let origin = Origin {
+            request_id: Some("r-1".into()),
+            ..Origin::default()
+        };
+        let fields = Fields {
+            title: "x".into(),
+            episode_number: 1,
+            season: None,
+            description: None,
+            air_date: None,
+            team: None,
+            status: Status::Draft,
+            metadata: None,
+        };
+        let made = callboard::store::episodes::insert(bed.store(), fields, who, origin);
+        let (episode, entry) = made.await.unwrap();
+        idempotency::abandon(bed.store(), claim).await.unwrap();
+
+        let lost = post(&editor, "episodes", "k", &body).await;
+        lost.refused(409, "answer_lost");
+        assert_eq!(lost.body["seq"], entry.seq);
+        assert_eq!(lost.body["resource_type"], "episode");
+        assert_eq!(lost.body["resource_id"], json!(episode.id));
+        assert_eq!(
+            editor
+                .get("episodes")
+                .await
+                .data()
+                .as_array()
+                .unwrap()
+                .len(),
+            1
+        );
     });
 }

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use callboard::store::idempotency::{self, Claim, Claimed, Given, Scope};
+use callboard::store::idempotency::{self, Asked, Claim, Claimed, Effect, Given, Scope};
 use callboard::store::{Store, episodes, resumes, secrets};
-use callboard_actors::model::identity::Origin;
+use callboard_actors::model::identity::{Origin, Role, UserRef};
+use callboard_actors::model::record::Resource;
 use callboard_actors::model::room::{Channel, Namespace, Room};
 use callboard_actors::ports::{Resumable, Resumes};
 use futures_util::future::join_all;
 use uuid::Uuid;
 
-use crate::bed::{Bed, fields};
+use crate::bed::{Bed, Kind, fields};
 
 on_both!(
     the_same_key_and_body_get_the_first_answer,
@@ -19,6 +20,10 @@ on_both!(
     a_released_key_is_free_again,
     a_key_is_free_after_a_day_and_a_claim_whose_process_died_after_a_while,
     a_late_answer_does_not_replace_that_of_who_took_over,
+    the_claim_of_a_life_that_ended_is_free_at_once_where_there_is_one_process,
+    what_a_request_that_was_cut_off_did_is_told_and_not_done_again,
+    what_the_record_does_not_tell_any_more_is_not_done_again,
+    an_answer_is_not_given_again_to_who_has_a_lower_role_now,
     a_socket_is_found_with_its_rooms_until_it_is_pruned,
     sockets_that_join_together_are_kept_together_if_their_episode_is_there,
     a_secret_is_made_once_and_is_the_same_for_all_nodes,
@@ -33,6 +38,14 @@ fn scope(key: &str) -> Scope {
     }
 }
 
+fn asked(scope: Scope) -> Asked {
+    Asked {
+        scope,
+        role: Role::Editor,
+        request_id: Some("the request".into()),
+    }
+}
+
 fn given(body: &[u8]) -> Given {
     Given {
         status: 201,
@@ -42,7 +55,7 @@ fn given(body: &[u8]) -> Given {
 }
 
 async fn claim(store: &Store, key: &str) -> Claimed {
-    idempotency::claim(store, scope(key), b"body")
+    idempotency::claim(store, asked(scope(key)), b"body")
         .await
         .unwrap()
 }
@@ -67,7 +80,7 @@ async fn the_same_key_and_body_get_the_first_answer(bed: Bed) {
             other => panic!("{other:?}"),
         }
     }
-    let other_body = idempotency::claim(store, scope("k"), b"other")
+    let other_body = idempotency::claim(store, asked(scope("k")), b"other")
         .await
         .unwrap();
     assert!(matches!(other_body, Claimed::Mismatch));
@@ -86,10 +99,13 @@ async fn the_same_key_and_body_get_the_first_answer(bed: Bed) {
             ..scope("k")
         },
     ] {
-        let fresh = idempotency::claim(store, scope, b"other").await.unwrap();
+        let fresh = idempotency::claim(store, asked(scope), b"other")
+            .await
+            .unwrap();
         assert!(matches!(fresh, Claimed::New(_)));
     }
-    assert!(idempotency::claim(store, scope("\0"), b"").await.is_err());
+    let nul = asked(scope("\0"));
+    assert!(idempotency::claim(store, nul, b"").await.is_err());
 }
 
 /// An index takes only so much, and what is as random as this cannot be compressed.
@@ -101,7 +117,7 @@ async fn a_path_of_any_length_can_have_a_key(bed: Bed) {
     for path in [long(2_000), long(100_000)] {
         let scope = Scope { path, ..scope("k") };
         let again = scope.clone();
-        let Claimed::New(first) = idempotency::claim(&bed.store, scope, b"body")
+        let Claimed::New(first) = idempotency::claim(&bed.store, asked(scope), b"body")
             .await
             .unwrap()
         else {
@@ -110,7 +126,7 @@ async fn a_path_of_any_length_can_have_a_key(bed: Bed) {
         idempotency::complete(&bed.store, first, given(b"answer"))
             .await
             .unwrap();
-        let again = idempotency::claim(&bed.store, again, b"body")
+        let again = idempotency::claim(&bed.store, asked(again), b"body")
             .await
             .unwrap();
         assert!(matches!(again, Claimed::Replay(_)), "{again:?}");
@@ -177,6 +193,109 @@ async fn a_late_answer_does_not_replace_that_of_who_took_over(bed: Bed) {
         .await
         .unwrap();
     assert!(matches!(claim(store, "k").await, Claimed::Replay(answer) if answer.body == b"heir"));
+}
+
+async fn the_claim_of_a_life_that_ended_is_free_at_once_where_there_is_one_process(bed: Bed) {
+    new(&bed.store, "k").await;
+    let next_life = bed.another().await;
+    match bed.kind {
+        Kind::Sqlite => drop(new(&next_life, "k").await),
+        Kind::Postgres => {
+            // It may as well be another node.
+            assert!(matches!(claim(&next_life, "k").await, Claimed::InProgress));
+            bed.clock.advance(Duration::from_secs(15 * 60));
+            new(&next_life, "k").await;
+        }
+    }
+    assert!(matches!(claim(&next_life, "k").await, Claimed::InProgress));
+    next_life.close().await;
+}
+
+/// Makes an episode, as the request that `asked` speaks of, or another.
+async fn act(bed: &Bed, number: i64, request_id: &str) -> Effect {
+    bed.sql(&format!(
+        "INSERT INTO users (id, email, email_key, name, role, disabled, created_at, updated_at)
+         VALUES ({}, 'e', 'e', 'Edith', 'editor', FALSE, 0, 0) ON CONFLICT DO NOTHING",
+        match bed.kind {
+            Kind::Sqlite => "zeroblob(16)",
+            Kind::Postgres => "'00000000-0000-0000-0000-000000000000'",
+        }
+    ))
+    .await;
+    let edith = UserRef {
+        id: Uuid::nil(),
+        name: "Edith".into(),
+    };
+    let origin = Origin {
+        request_id: Some(request_id.into()),
+        ..Origin::default()
+    };
+    let inserted = episodes::insert(&bed.store, fields("x", number), edith, origin).await;
+    let (episode, entry) = inserted.unwrap();
+    Effect {
+        seq: entry.seq,
+        resource: Some(Resource {
+            kind: "episode".into(),
+            id: episode.id.to_string(),
+        }),
+    }
+}
+
+async fn what_a_request_that_was_cut_off_did_is_told_and_not_done_again(bed: Bed) {
+    let store = &bed.store;
+    // An earlier request of the same id, which is not this one.
+    act(&bed, 1, "the request").await;
+    let first = new(store, "k").await;
+    let effect = act(&bed, 2, "the request").await;
+    act(&bed, 3, "another").await;
+    idempotency::abandon(store, first).await.unwrap();
+    for _ in 0..2 {
+        let told = claim(store, "k").await;
+        assert!(
+            matches!(&told, Claimed::Lost(Some(it)) if *it == effect),
+            "{told:?}"
+        );
+    }
+    // One that did nothing is done.
+    let idle = new(store, "idle").await;
+    act(&bed, 4, "another").await;
+    idempotency::abandon(store, idle).await.unwrap();
+    let heir = new(store, "idle").await;
+    let effect = act(&bed, 5, "the request").await;
+    idempotency::abandon(store, heir).await.unwrap();
+    let told = claim(store, "idle").await;
+    assert!(
+        matches!(&told, Claimed::Lost(Some(it)) if *it == effect),
+        "{told:?}"
+    );
+}
+
+async fn what_the_record_does_not_tell_any_more_is_not_done_again(bed: Bed) {
+    let store = &bed.store;
+    let first = new(store, "k").await;
+    act(&bed, 1, "another").await;
+    idempotency::abandon(store, first).await.unwrap();
+    bed.sql("DELETE FROM record").await;
+    let told = claim(store, "k").await;
+    assert!(matches!(told, Claimed::Lost(None)), "{told:?}");
+}
+
+async fn an_answer_is_not_given_again_to_who_has_a_lower_role_now(bed: Bed) {
+    let store = &bed.store;
+    let first = new(store, "k").await;
+    idempotency::complete(store, first, given(b"answer"))
+        .await
+        .unwrap();
+    let again = async |role: Role| {
+        let asked = Asked {
+            role,
+            ..asked(scope("k"))
+        };
+        idempotency::claim(store, asked, b"body").await.unwrap()
+    };
+    assert!(matches!(again(Role::Viewer).await, Claimed::Lowered));
+    assert!(matches!(again(Role::Editor).await, Claimed::Replay(_)));
+    assert!(matches!(again(Role::Admin).await, Claimed::Replay(_)));
 }
 
 async fn a_socket_is_found_with_its_rooms_until_it_is_pruned(bed: Bed) {

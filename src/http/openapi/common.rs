@@ -40,6 +40,11 @@ pub struct Problem {
     request_id: String,
     /// With a 422.
     errors: Option<Vec<FieldError>>,
+    /// With `answer_lost`: where the Record says what the first request did.
+    seq: Option<u64>,
+    /// With `answer_lost`: to what it was done, if to one thing.
+    resource_type: Option<String>,
+    resource_id: Option<String>,
 }
 
 #[derive(ToSchema)]

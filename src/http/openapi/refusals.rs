@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use callboard_actors::model::record::Resource;
 use callboard_actors::ports::Denied;
 
 use super::table::Operation;
 use crate::error::{ApiError, FieldError};
 use crate::http::fields::MOST_BODY;
+use crate::store::idempotency::Effect;
 
 /// Status by status, the words.
 pub fn of(row: &Operation) -> BTreeMap<u16, BTreeSet<&'static str>> {
@@ -33,7 +35,8 @@ pub fn of(row: &Operation) -> BTreeMap<u16, BTreeSet<&'static str>> {
     }
     let takes_key = row.takes_key();
     if takes_key {
-        may(409, &["in_progress"]);
+        may(403, words(403)); // of a key that was used in a higher role
+        may(409, &["in_progress", "answer_lost"]);
         may(422, &["idempotency_key_reused"]);
     }
     if row.body.is_some() || takes_key {
@@ -163,6 +166,13 @@ fn example(row: &Operation, status: u16, code: &'static str) -> Value {
         )),
         (404, _) => ApiError::not_found("thing"),
         (409, "in_progress") => ApiError::in_progress(),
+        (409, "answer_lost") => ApiError::answer_lost(Some(Effect {
+            seq: 1_234,
+            resource: Some(Resource {
+                kind: "episode".into(),
+                id: super::example::ID.into(),
+            }),
+        })),
         (409, code) => ApiError::conflict(code, crate::error::conflict(code)),
         (412, _) => ApiError::precondition_failed(None),
         (413, _) => ApiError::too_large(MOST_BODY),

@@ -5,6 +5,7 @@ mod export;
 mod faults;
 mod hostile;
 mod idle;
+mod keyed;
 mod kill;
 mod stalled;
 mod thrown;

@@ -110,26 +110,32 @@ impl User {
         body: Option<Value>,
         request_id: Option<&str>,
     ) -> reqwest::Result<Answer> {
-        let url = match path.strip_prefix('/') {
-            Some(rooted) => format!("{}/{rooted}", self.base),
-            None => format!("{}/api/v1/{path}", self.base),
-        };
-        let mut request = self.http.request(method, url);
-        if !self.token.is_empty() {
-            request = request.bearer_auth(&self.token);
-        }
+        let mut request = self.request(method, path);
         if let Some(id) = request_id {
             request = request.header("x-request-id", id);
         }
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let response = request.send().await?;
-        let status = response.status();
-        let bytes = response.bytes().await?;
-        let body = serde_json::from_slice(&bytes)
-            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
-        Ok(Answer { status, body })
+        read(request).await
+    }
+
+    /// The same, for a POST with an `Idempotency-Key`.
+    pub async fn try_once(&self, path: &str, body: &Value, key: &str) -> reqwest::Result<Answer> {
+        let request = self.request(Method::POST, path);
+        read(request.header("idempotency-key", key).json(body)).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let url = match path.strip_prefix('/') {
+            Some(rooted) => format!("{}/{rooted}", self.base),
+            None => format!("{}/api/v1/{path}", self.base),
+        };
+        let request = self.http.request(method, url);
+        match self.token.is_empty() {
+            true => request,
+            false => request.bearer_auth(&self.token),
+        }
     }
 
     /// A new draft; the answer's `data`.
@@ -152,6 +158,15 @@ impl User {
         .await
         .data()
     }
+}
+
+async fn read(request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
+    let response = request.send().await?;
+    let status = response.status();
+    let bytes = response.bytes().await?;
+    let body = serde_json::from_slice(&bytes)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+    Ok(Answer { status, body })
 }
 
 /// The text of a JSON string; the test fails on anything else.
