@@ -11,7 +11,6 @@
 //! limit.rs        RateLimit headers
 //! verbs.rs        HEAD and OPTIONS
 //! compression.rs  what is compressed
-//! looks.rs        what admins look at, once a minute
 //! the others      one file per resource
 //! ```
 //!
@@ -56,7 +55,6 @@ mod gate;
 mod health;
 mod idempotency;
 mod limit;
-mod looks;
 mod metrics;
 mod notifications;
 pub mod openapi;
@@ -146,7 +144,6 @@ pub struct State {
     pub ledger: Ledger,
     pub actors: Handles,
     pub metrics: Metrics,
-    looks: looks::Looks,
     pub inbox: Inbox,
     draining: AtomicBool,
 }
@@ -170,7 +167,6 @@ impl State {
             actors,
             metrics: Metrics::new(store.collectors()),
             store,
-            looks: looks::Looks::default(),
             inbox,
             draining: AtomicBool::new(false),
         }

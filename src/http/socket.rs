@@ -85,23 +85,18 @@ async fn stats(call: Call) -> Result<HttpResponse, ApiError> {
     Answer::ok(stats).respond()
 }
 
-/// Puts on the Record that the admin looked. What there is to see is seen also while the Record cannot be written, so the
-/// answer waits for that a moment at most, and whatever comes of it.
+/// Puts on the Record that the admin looked, each time. What there is to see is seen also while the Record cannot be
+/// written, so the answer waits for that a moment at most, and whatever comes of it.
 async fn looked(call: &Call, what: &'static str, narrowed: Value) {
     let (state, by) = (call.state.clone(), call.by());
-    let look = format!("{what} {narrowed}");
-    let now = state.clock.monotonic();
-    let Some(calls) = state.looks.due(call.who.user.id, look, now) else {
-        return;
-    };
-    let mut data = Map::from_iter([("calls".to_owned(), json!(calls))]);
     let narrowed = narrowed.as_object().into_iter().flatten();
     let given = narrowed.filter(|(_, value)| !value.is_null());
-    data.extend(given.map(|(name, value)| (name.clone(), value.clone())));
     let action = AdminAction {
         what,
         resource: None,
-        data,
+        data: given
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
     };
     let clock = state.clock.clone();
     let written = actix_web::rt::spawn(async move {
@@ -128,16 +123,7 @@ async fn disconnect(call: Call, body: Body) -> Result<HttpResponse, ApiError> {
     let reason = body.text("reason", 1, 200).into_option();
     body.finish()?;
 
-    // By the connection's own id: a socket that came back elsewhere meanwhile is not this one.
-    let force = ForceOff {
-        socket_id: row.id.to_string(),
-        reason: Reason::Forced,
-        words: reason.clone(),
-    };
-    let done = registry.ask_within(PATIENCE, force).await;
-    if !done.map_err(ApiError::unavailable)? {
-        return Err(ApiError::not_found("socket"));
-    }
+    // First: what cannot be put on the Record is not done.
     let action = AdminAction {
         what: "socket/disconnect",
         resource: Some(Resource {
@@ -150,12 +136,18 @@ async fn disconnect(call: Call, body: Body) -> Result<HttpResponse, ApiError> {
             ("reason".to_owned(), json!(reason)),
         ]),
     };
-    // The socket is gone already: that the Record cannot be written must not hide it.
-    match admin_actions::insert(&call.state.store, action, call.by()).await {
-        Ok(entry) => call.state.announce(entry),
-        Err(error) => {
-            tracing::error!(%error, socket = %row.id, "a forced disconnect is not on the Record")
-        }
+    let entry = admin_actions::insert(&call.state.store, action, call.by()).await?;
+    call.state.announce(entry);
+    // By the connection's own id: a socket that came back elsewhere meanwhile is not this one.
+    let force = ForceOff {
+        socket_id: row.id.to_string(),
+        reason: Reason::Forced,
+        words: reason,
+    };
+    let done = registry.ask_within(PATIENCE, force).await;
+    if !done.map_err(ApiError::unavailable)? {
+        // It left by itself meanwhile.
+        return Err(ApiError::not_found("socket"));
     }
     Answer::ok(json!({ "socket_id": socket_id }))
         .message("Socket disconnected")
