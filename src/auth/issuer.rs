@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use parking_lot::Mutex;
@@ -12,6 +14,7 @@ use serde_json::Value;
 
 use callboard_actors::runtime::Clock;
 
+use super::public_key::{self, ACCEPTED};
 use super::tokens::KeyError;
 use crate::config;
 
@@ -104,68 +107,83 @@ fn read(files: &[(PathBuf, Read)]) -> Result<Arc<[Key]>, KeyError> {
 }
 
 fn public_key(path: &Path) -> Result<Key, KeyError> {
-    let pem = fs::read(path)
-        .map_err(|error| KeyError(format!("{} cannot be read: {error}", path.display())))?;
-    let tries = [
-        (Algorithm::EdDSA, DecodingKey::from_ed_pem(&pem)),
-        (Algorithm::ES256, DecodingKey::from_ec_pem(&pem)),
-        (Algorithm::RS256, DecodingKey::from_rsa_pem(&pem)),
-    ];
-    tries
-        .into_iter()
-        .find_map(|(algorithm, key)| {
-            Some(Key {
-                algorithm,
-                key: key.ok()?,
-                kid: None,
-                own: false,
-            })
-        })
-        .ok_or_else(|| {
-            KeyError(format!(
-                "JWT_PUBLIC_KEY_FILE: {} holds no public key in PEM; RSA, EC P-256 and Ed25519 are accepted",
-                path.display()
-            ))
-        })
+    let shown = path.display();
+    let wrong = |what: String| {
+        KeyError(format!(
+            "JWT_PUBLIC_KEY_FILE {shown}: {what}; {ACCEPTED}, in PEM"
+        ))
+    };
+    let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let algorithm = public_key::algorithm(&pem).map_err(|what| wrong(what.into()))?;
+    let key = match algorithm {
+        Algorithm::EdDSA => DecodingKey::from_ed_pem(&pem),
+        Algorithm::ES256 => DecodingKey::from_ec_pem(&pem),
+        _ => DecodingKey::from_rsa_pem(&pem),
+    };
+    Ok(Key {
+        algorithm,
+        key: key.map_err(|error| wrong(error.to_string()))?,
+        kid: None,
+        own: false,
+    })
 }
 
 fn key_set(path: &Path) -> Result<Vec<Key>, KeyError> {
-    let wrong = |what: String| KeyError(format!("JWT_JWKS_FILE: {}: {what}", path.display()));
+    let shown = path.display();
+    let wrong = |what: String| KeyError(format!("JWT_JWKS_FILE {shown}: {what}; {IN_A_SET}"));
     let text = fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let set: Value = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
     let listed = set["keys"]
         .as_array()
         .ok_or_else(|| wrong("there is no list `keys`".into()))?;
     // One by one: a key of a kind that is not known here must not hide the others.
-    let keys: Vec<Key> = listed
-        .iter()
-        .filter_map(|value| serde_json::from_value::<Jwk>(value.clone()).ok())
-        .filter_map(|jwk| {
-            let algorithm = algorithm_of(&jwk)?;
-            Some(Key {
-                algorithm,
-                key: DecodingKey::from_jwk(&jwk).ok()?,
-                kid: jwk.common.key_id.clone(),
-                own: false,
-            })
-        })
-        .collect();
+    let keys: Vec<Key> = listed.iter().filter_map(one_of_set).collect();
     if keys.is_empty() {
-        let what = "no key in it can be used; RSA, EC P-256 and Ed25519 public keys are accepted";
-        return Err(wrong(what.into()));
+        return Err(wrong("no key in it can be used".into()));
     }
     Ok(keys)
 }
 
-/// The one algorithm that a key of this kind is for. A symmetric key in a public set is none.
-fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
+const IN_A_SET: &str = "a JSON key set is accepted with at least one public key: RSA of 2048 to 8192 bits, EC P-256 or \
+                        Ed25519, without `use` or for `sig`, without `alg` or for RS256, ES256 or EdDSA";
+
+/// A key that checks signatures of ours; the set may have others.
+fn one_of_set(value: &Value) -> Option<Key> {
+    let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
+    let (algorithm, name) = algorithm_of(&jwk)?;
+    let is = |member: &str, word: &str| match &value[member] {
+        Value::Null => true,
+        given => given == word,
+    };
+    let verifies = match &value["key_ops"] {
+        Value::Array(operations) => operations.iter().any(|it| it == "verify"),
+        _ => true,
+    };
+    let length = |member: &str| {
+        let bytes = URL_SAFE_NO_PAD.decode(value[member].as_str().unwrap_or_default());
+        bytes.map_or(0, |bytes| bytes.iter().skip_while(|it| **it == 0).count())
+    };
+    let long_enough = algorithm != Algorithm::RS256 || public_key::RSA.contains(&length("n"));
+    if !(is("use", "sig") && is("alg", name) && verifies && long_enough) {
+        return None;
+    }
+    Some(Key {
+        algorithm,
+        key: DecodingKey::from_jwk(&jwk).ok()?,
+        kid: jwk.common.key_id,
+        own: false,
+    })
+}
+
+/// The one algorithm that a key of this kind is for, with its name. A symmetric key in a public set is none.
+fn algorithm_of(jwk: &Jwk) -> Option<(Algorithm, &'static str)> {
     match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => Some(Algorithm::RS256),
+        AlgorithmParameters::RSA(_) => Some((Algorithm::RS256, "RS256")),
         AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => {
-            Some(Algorithm::ES256)
+            Some((Algorithm::ES256, "ES256"))
         }
         AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
-            Some(Algorithm::EdDSA)
+            Some((Algorithm::EdDSA, "EdDSA"))
         }
         _ => None,
     }

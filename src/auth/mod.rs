@@ -1,10 +1,11 @@
 //! Who somebody is: passwords, tokens, log-ins.
 //!
 //! ```text
-//! passwords.rs  Argon2id, on blocking threads, few at once
-//! tokens.rs     access tokens: our own, and an outside issuer's
-//! issuer.rs     the keys of an outside issuer, as their files have them now
-//! known.rs      users looked up a moment ago
+//! passwords.rs   Argon2id, on blocking threads, few at once
+//! tokens.rs      access tokens: our own, and an outside issuer's
+//! issuer.rs      the keys of an outside issuer, as their files have them now
+//! public_key.rs  what a key in PEM is for, if it is good for anything
+//! known.rs       users looked up a moment ago
 //! ```
 //!
 //! A token proves who; what somebody may do is asked at the store, so that a lowered role and a
@@ -32,6 +33,7 @@ mod issuer;
 pub mod kept;
 mod known;
 pub mod passwords;
+mod public_key;
 pub mod tokens;
 
 use known::Known;
@@ -47,6 +49,8 @@ pub struct Auth {
     clock: Clock,
     pub tokens: Tokens,
     pub passwords: Passwords,
+    /// Attempts to log in begin one after the other, so that each sees exactly those before it.
+    begins: tokio::sync::Mutex<()>,
     known: Known,
 }
 
@@ -67,6 +71,7 @@ impl Auth {
             store,
             tokens,
             passwords: Passwords::new(),
+            begins: tokio::sync::Mutex::default(),
             known: Known::new(clock.clone()),
             clock,
         }
@@ -80,24 +85,37 @@ impl Auth {
         address: &str,
     ) -> Result<Session, ApiError> {
         let turn = self.passwords.turn().await?;
-        if let Some(until) = login_attempts::blocked_until(&self.store, email, address).await? {
-            let wait = (until - self.clock.now()).to_std();
-            return Err(ApiError::too_many_attempts(wait.unwrap_or(Duration::ZERO)));
-        }
+        let begun = {
+            let _alone = self.begins.lock().await;
+            login_attempts::begin(&self.store, email, address).await?
+        };
+        let attempt = match begun {
+            Ok(attempt) => attempt,
+            Err(until) => {
+                let wait = (until - self.clock.now()).to_std();
+                return Err(ApiError::too_many_attempts(wait.unwrap_or(Duration::ZERO)));
+            }
+        };
         let found = users::credential(&self.store, email).await?;
         let hash = found.as_ref().and_then(|found| found.password_hash.clone());
-        let (_turn, right) = turn.verify(password, hash).await?;
+        let (_turn, right) = match turn.verify(password, hash).await {
+            Ok(verified) => verified,
+            Err(error) => {
+                login_attempts::withdraw(&self.store, attempt).await?;
+                return Err(error.into());
+            }
+        };
         match found {
             Some(found) if right => {
                 // Only who knows the password hears that the user is disabled.
                 if found.user.disabled {
+                    login_attempts::withdraw(&self.store, attempt).await?;
                     return Err(ApiError::denied(Denied::Disabled));
                 }
-                login_attempts::clear(&self.store, email).await?;
+                login_attempts::succeed(&self.store, attempt, email).await?;
                 self.open(found.user).await
             }
             _ => {
-                login_attempts::record(&self.store, email, address).await?;
                 tracing::warn!(address, "a log-in failed");
                 Err(ApiError::invalid_credentials())
             }

@@ -46,8 +46,8 @@ impl Passwords {
         hash
     }
 
-    /// Waits for a turn. What belongs together with a check (is the account blocked? then the check,
-    /// then: it failed) is done within one turn, so that guesses at once are few guesses.
+    /// Waits for a turn. An attempt that is counted is counted within one, so that of those at once
+    /// few count against each other.
     pub async fn turn(&self) -> Result<Turn, Unavailable> {
         let busy = || Unavailable("too many passwords are being checked".into());
         let _place = self.places.try_acquire().map_err(|_| busy())?;

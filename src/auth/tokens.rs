@@ -37,6 +37,10 @@ const LONGEST: usize = 8 * 1024;
 /// A far end is as good as none, and arithmetic with it stays safe.
 const FARTHEST: Duration = Duration::days(3_650);
 
+/// What our tokens say of their issuer and audience, if nothing else is configured. It is not asked for then: tokens of
+/// earlier versions do not have it.
+const OURS: &str = "callboard";
+
 pub struct Tokens {
     clock: Clock,
     signing: EncodingKey,
@@ -74,10 +78,8 @@ struct OwnClaims<'a> {
     name: &'a str,
     role: Role,
     team: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    iss: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    aud: Option<&'a str>,
+    iss: &'a str,
+    aud: &'a str,
     iat: i64,
     exp: i64,
     jti: Uuid,
@@ -136,8 +138,8 @@ impl Tokens {
             name: &user.name,
             role: user.role,
             team: user.team.as_deref(),
-            iss: self.issuer.as_deref(),
-            aud: self.audience.as_deref(),
+            iss: self.issuer.as_deref().unwrap_or(OURS),
+            aud: self.audience.as_deref().unwrap_or(OURS),
             iat: now.timestamp(),
             exp: (now + life.min(FARTHEST)).timestamp(),
             jti: Uuid::new_v4(),

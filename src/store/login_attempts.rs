@@ -19,8 +19,69 @@ pub async fn blocked_until(
     account: &str,
     address: &str,
 ) -> Result<Option<DateTime<Utc>>> {
-    let standing = standing(store, account, address).await?;
-    Ok(standing.more_at.filter(|_| standing.left == 0))
+    Ok(standing(store, account, address).await?.blocked_until())
+}
+
+/// An attempt under way. It counts as a failure until it is known to be none, so that of any number at once, on any
+/// number of nodes, no more get through than may fail. (Of those that begin at the very same moment all see each other, so
+/// fewer may get through.)
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// The rows of its account and of its address.
+    ids: [Uuid; 2],
+}
+
+/// Begins an attempt for this account (an e-mail) from this address, or gives until when none is taken.
+pub async fn begin(
+    store: &Store,
+    account: &str,
+    address: &str,
+) -> Result<std::result::Result<Attempt, DateTime<Utc>>> {
+    // A flood of attempts that are not taken costs a look each.
+    if let Some(until) = blocked_until(store, account, address).await? {
+        return Ok(Err(until));
+    }
+    let (subjects, now) = (subjects(account, address), store.now());
+    let attempt = Attempt {
+        ids: [Uuid::now_v7(), Uuid::now_v7()],
+    };
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                for (id, subject) in attempt.ids.into_iter().zip(subjects) {
+                    sql!(
+                        tx,
+                        "INSERT INTO login_failures (id, subject, at) VALUES ($1, $2, $3)",
+                        id, &subject, micros(now) => execute
+                    )?;
+                }
+                Ok(())
+            })
+        })
+        .await?;
+    // Looked at after it is there for the others to see: whoever is there later sees it, or is seen.
+    let beside = standing_beside(store, account, address, attempt.ids).await?;
+    match beside.blocked_until() {
+        None => Ok(Ok(attempt)),
+        Some(until) => {
+            withdraw(store, attempt).await?;
+            Ok(Err(until))
+        }
+    }
+}
+
+/// It was neither right nor wrong.
+pub async fn withdraw(store: &Store, attempt: Attempt) -> Result<()> {
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                for id in attempt.ids {
+                    sql!(tx, "DELETE FROM login_failures WHERE id = $1", id => execute)?;
+                }
+                Ok(())
+            })
+        })
+        .await
 }
 
 /// What an account and an address together may still do.
@@ -32,19 +93,35 @@ pub struct Standing {
     pub more_at: Option<DateTime<Utc>>,
 }
 
+impl Standing {
+    fn blocked_until(self) -> Option<DateTime<Utc>> {
+        self.more_at.filter(|_| self.left == 0)
+    }
+}
+
 /// Of the account or of the address, whichever has less left.
 pub async fn standing(store: &Store, account: &str, address: &str) -> Result<Standing> {
+    standing_beside(store, account, address, [Uuid::nil(); 2]).await
+}
+
+/// The same, but for these failures.
+async fn standing_beside(
+    store: &Store,
+    account: &str,
+    address: &str,
+    own: [Uuid; 2],
+) -> Result<Standing> {
     let now = store.now();
     let mut conn = store.read().await?;
     let mut worst = Standing {
         left: FAILURES as u64,
         more_at: None,
     };
-    for subject in subjects(account, address) {
+    for (subject, own) in subjects(account, address).into_iter().zip(own) {
         let failures = sql!(
             &mut conn,
-            "SELECT at FROM login_failures WHERE subject = $1 AND at > $2 ORDER BY at DESC LIMIT $3",
-            &subject, micros(now - WINDOW), FAILURES => all (i64,)
+            "SELECT at FROM login_failures WHERE subject = $1 AND at > $2 AND id <> $4 ORDER BY at DESC LIMIT $3",
+            &subject, micros(now - WINDOW), FAILURES, own => all (i64,)
         )?;
         // Of the last five the oldest: once it no longer counts, there is one more.
         if let Some((at,)) = failures.last() {
@@ -63,32 +140,17 @@ pub async fn standing(store: &Store, account: &str, address: &str) -> Result<Sta
     Ok(worst)
 }
 
-/// A log-in failed.
-pub async fn record(store: &Store, account: &str, address: &str) -> Result<()> {
-    let (subjects, now) = (subjects(account, address), store.now());
-    store
-        .write(move |tx| {
-            Box::pin(async move {
-                for subject in subjects {
-                    sql!(
-                        tx,
-                        "INSERT INTO login_failures (id, subject, at) VALUES ($1, $2, $3)",
-                        Uuid::now_v7(), &subject, micros(now) => execute
-                    )?;
-                }
-                Ok(())
-            })
-        })
-        .await
-}
-
-/// A log-in succeeded: the account starts afresh. Its address does not, or an attacker's own account would clear it.
-pub async fn clear(store: &Store, account: &str) -> Result<()> {
+/// It succeeded: the account starts afresh. Its address does not, or an attacker's own account would clear it.
+pub async fn succeed(store: &Store, attempt: Attempt, account: &str) -> Result<()> {
     let [subject, _] = subjects(account, "");
     store
         .write(move |tx| {
             Box::pin(async move {
-                sql!(tx, "DELETE FROM login_failures WHERE subject = $1", &subject => execute)?;
+                sql!(
+                    tx,
+                    "DELETE FROM login_failures WHERE subject = $1 OR id = $2",
+                    &subject, attempt.ids[1] => execute
+                )?;
                 Ok(())
             })
         })

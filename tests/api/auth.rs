@@ -184,3 +184,122 @@ fn a_start_without_an_admin_whose_address_is_taken_says_what_to_do() {
         );
     });
 }
+
+/// The middle part of a token.
+fn claims(token: &str) -> Value {
+    use base64::Engine;
+    let body = token.split('.').nth(1).unwrap();
+    let body = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(body);
+    serde_json::from_slice(&body.unwrap()).unwrap()
+}
+
+#[test]
+fn an_access_token_has_every_claim() {
+    run(async {
+        let named = [("JWT_ISSUER", "us"), ("JWT_AUDIENCE", "them")];
+        for (settings, iss, aud) in [(&[][..], "callboard", "callboard"), (&named, "us", "them")] {
+            let bed = Bed::with(settings).await;
+            let session = login(&bed.anonymous(), "admin@localhost", PASSWORD).await;
+            let session = session.data();
+            let token = text(&session["access_token"]);
+            let claims = claims(&token);
+            let mut names: Vec<_> = claims.as_object().unwrap().keys().collect();
+            names.sort_unstable();
+            let mut all = [
+                "sub", "email", "name", "role", "team", "iss", "aud", "iat", "exp", "jti",
+            ];
+            all.sort_unstable();
+            assert_eq!(names, all);
+            assert_eq!(claims["sub"], session["user"]["id"]);
+            assert_eq!(claims["email"], "admin@localhost");
+            assert_eq!(claims["name"], session["user"]["name"]);
+            assert_eq!(claims["role"], "admin");
+            assert_eq!(claims["team"], Value::Null);
+            assert_eq!((&claims["iss"], &claims["aud"]), (&json!(iss), &json!(aud)));
+            let (from, to) = (claims["iat"].as_i64(), claims["exp"].as_i64());
+            assert_eq!(from, Some(bed.clock.now().timestamp()));
+            assert_eq!(to, from.map(|from| from + 900));
+            assert!(uuid::Uuid::parse_str(claims["jti"].as_str().unwrap()).is_ok());
+            let bearer = bed.anonymous().with_token(&token);
+            bearer.get("auth/me").await.data();
+        }
+    });
+}
+
+#[test]
+fn a_token_of_ours_without_issuer_and_audience_is_good_unless_they_are_asked_for() {
+    run(async {
+        const SECRET: &str = "a secret that is good for tests alone";
+        let named = [("JWT_SECRET", SECRET), ("JWT_ISSUER", "us")];
+        for (settings, good) in [(&named[..1], true), (&named, false)] {
+            let bed = Bed::with(settings).await;
+            let user = bed.user(Role::Viewer).await;
+            let now = bed.clock.now().timestamp();
+            let claims = json!({"sub": user.id, "iat": now, "exp": now + 60});
+            let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+            let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key);
+            let bearer = bed.anonymous().with_token(&token.unwrap());
+            match bearer.get("auth/me").await {
+                answer if good => drop(answer.data().clone()),
+                answer => answer.refused(401, "token_invalid"),
+            }
+        }
+    });
+}
+
+#[test]
+fn guesses_at_the_same_time_are_no_more_than_guesses_in_turn() {
+    run(async {
+        let bed = Bed::new().await;
+        let nobody = bed.anonymous();
+        for _ in 0..3 {
+            login(&nobody, "admin@localhost", "wrong guess").await;
+        }
+        let all = (0..12).map(|_| login(&nobody, "admin@localhost", "wrong guess"));
+        let all = futures_util::future::join_all(all).await;
+        let wrong = all.iter().filter(|answer| answer.status == 401).count();
+        assert_eq!(wrong, 2, "of five three were used up");
+        login(&nobody, "admin@localhost", PASSWORD)
+            .await
+            .refused(429, "too_many_attempts");
+    });
+}
+
+#[test]
+fn a_key_that_can_check_nothing_stops_the_start_and_is_named() {
+    run(async {
+        let keys: [(&str, &str); 5] = [
+            ("JWT_PUBLIC_KEY_FILE", include_str!("keys/p384.pub.pem")),
+            ("JWT_PUBLIC_KEY_FILE", include_str!("keys/rsa.pem")),
+            ("JWT_PUBLIC_KEY_FILE", include_str!("keys/rsa1024.pub.pem")),
+            ("JWT_PUBLIC_KEY_FILE", "no key"),
+            (
+                "JWT_JWKS_FILE",
+                r#"{"keys": [{"kty": "oct", "k": "AAAA"}]}"#,
+            ),
+        ];
+        for (name, text) in keys {
+            let folder = Folder::new();
+            let path = folder.path().join("the.key");
+            std::fs::write(&path, text).unwrap();
+            let values = BTreeMap::from([
+                (
+                    "DATABASE_URL".to_owned(),
+                    format!("sqlite://{}/test.db", folder.path().display()),
+                ),
+                (name.to_owned(), path.display().to_string()),
+            ]);
+            let config = Config::read(&values).unwrap();
+            let Err(error) = Application::build(config, Clock::system()).await else {
+                panic!("it started with {text}");
+            };
+            let error = error.to_string();
+            let begin = format!("{name} {}: ", path.display());
+            assert!(
+                error.contains(&begin) && error.contains("accepted"),
+                "{error}"
+            );
+            assert!(!error.contains('\n'), "{error}");
+        }
+    });
+}

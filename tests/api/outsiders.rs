@@ -262,3 +262,46 @@ fn an_account_is_adopted_by_a_verified_address_alone_and_that_is_on_the_record()
         assert!(last[0].data.get().contains(r#""changes":{"subject":{}}"#));
     });
 }
+
+#[test]
+fn of_a_key_set_those_keys_count_that_are_for_signatures_of_ours() {
+    run(async {
+        let pair = &keys::pairs()[0];
+        let jwk = |extra: Value| {
+            let jwk = Jwk::from_encoding_key(&pair.private, pair.algorithm).unwrap();
+            let mut jwk = serde_json::to_value(jwk).unwrap();
+            for name in ["use", "alg", "key_ops"] {
+                jwk.as_object_mut().unwrap().remove(name);
+            }
+            let extra = extra.as_object().unwrap().clone();
+            jwk.as_object_mut().unwrap().extend(extra);
+            jwk
+        };
+        // So that there is one that can be used.
+        let other = &keys::pairs()[1];
+        let other = Jwk::from_encoding_key(&other.private, other.algorithm).unwrap();
+        let other = serde_json::to_value(other).unwrap();
+        let token = sign(pair.algorithm, None, &pair.private, &claims(json!({})));
+        for (extra, good) in [
+            (json!({}), true),
+            (json!({"use": "sig", "alg": "RS256"}), true),
+            (json!({"key_ops": ["verify"]}), true),
+            (json!({"use": "enc"}), false),
+            (json!({"use": 7}), false),
+            (json!({"alg": "RS512"}), false),
+            (json!({"alg": "RSA-OAEP"}), false),
+            (json!({"key_ops": ["encrypt"]}), false),
+            (json!({"n": "AQAB"}), false),
+        ] {
+            let folder = Folder::new();
+            let path = folder.path().join("jwks.json");
+            let set = json!({"keys": [jwk(extra.clone()), other]});
+            std::fs::write(&path, set.to_string()).unwrap();
+            let path = path.display().to_string();
+            let bed = Bed::on(folder, &[("JWT_JWKS_FILE", path.as_str())]).await;
+            let bearer = bed.anonymous().with_token(&token);
+            let status = bearer.get("auth/me").await.status;
+            assert_eq!(status == 200, good, "{extra}: {status}");
+        }
+    });
+}

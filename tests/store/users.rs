@@ -26,6 +26,7 @@ on_both!(
     a_refresh_token_ends_by_its_time_by_log_out_and_with_its_user,
     the_token_itself_is_nowhere_in_the_database,
     five_failures_block_the_account_and_the_address_until_one_is_too_old,
+    attempts_at_once_count_against_each_other,
 );
 
 fn new(email: &str, role: Role) -> NewUser {
@@ -366,8 +367,9 @@ async fn the_token_itself_is_nowhere_in_the_database(bed: Bed) {
     refresh_tokens::insert(&bed.store, user.id, "PlainToken", later)
         .await
         .unwrap();
-    login_attempts::record(&bed.store, "PlainAccount", "::1")
+    login_attempts::begin(&bed.store, "PlainAccount", "::1")
         .await
+        .unwrap()
         .unwrap();
     let count = async |table: &str, column: &str, plain: &str| {
         let text = format!("SELECT COUNT(*) FROM {table} WHERE {column} = {plain}");
@@ -404,10 +406,25 @@ async fn five_failures_block_the_account_and_the_address_until_one_is_too_old(be
             .await
             .unwrap()
     };
+    let begin = async |account: &str, address: &str| {
+        login_attempts::begin(store, account, address)
+            .await
+            .unwrap()
+    };
+    // One that was neither right nor wrong counts for nothing, one that was right not either.
+    let attempt = begin("a@x", "::1").await.unwrap();
+    login_attempts::withdraw(store, attempt).await.unwrap();
+    let attempt = begin("c@x", "::3").await.unwrap();
+    login_attempts::succeed(store, attempt, "c@x")
+        .await
+        .unwrap();
+    assert_eq!(bed.count("SELECT COUNT(*) FROM login_failures").await, 0);
+    let right = begin("a@x", "::2").await.unwrap();
+    login_attempts::withdraw(store, right).await.unwrap();
     let first = store.now();
     for failure in 0..5 {
         assert_eq!(blocked("A@x", "::1").await, None, "{failure}");
-        login_attempts::record(store, "a@X", "::1").await.unwrap();
+        begin("a@X", "::1").await.unwrap();
         bed.clock.advance(Duration::from_secs(60));
     }
     let until = Some(first + login_attempts::WINDOW);
@@ -423,7 +440,8 @@ async fn five_failures_block_the_account_and_the_address_until_one_is_too_old(be
     );
     assert_eq!(blocked("b@x", "::2").await, None);
     assert_eq!(blocked("a\0", "\0").await, None);
-    login_attempts::clear(store, "a@x").await.unwrap();
+    assert_eq!(begin("a@x", "::2").await.err(), until);
+    login_attempts::succeed(store, right, "a@x").await.unwrap();
     assert_eq!(blocked("a@x", "::2").await, None);
     assert_eq!(blocked("a@x", "::1").await, until);
     bed.clock.advance(Duration::from_secs(10 * 60));
@@ -434,4 +452,21 @@ async fn five_failures_block_the_account_and_the_address_until_one_is_too_old(be
     );
     assert_eq!(login_attempts::prune(store).await, Ok(1));
     assert_eq!(login_attempts::prune(store).await, Ok(0));
+}
+
+async fn attempts_at_once_count_against_each_other(bed: Bed) {
+    let others = [bed.another().await, bed.another().await];
+    for round in 0..3 {
+        let (account, address) = (format!("{round}@x"), format!("::{round}"));
+        let begin = |number: usize| {
+            let store = others.get(number % 3).unwrap_or(&bed.store);
+            login_attempts::begin(store, &account, &address)
+        };
+        let begun = futures_util::future::join_all((0..20).map(begin)).await;
+        let begun = begun.into_iter().filter(|it| matches!(it, Ok(Ok(_))));
+        assert!(begun.count() <= 5, "{round}");
+    }
+    for store in others {
+        store.close().await;
+    }
 }
