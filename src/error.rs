@@ -207,11 +207,11 @@ impl ApiError {
         )
     }
 
-    pub fn unsupported_media_type() -> ApiError {
+    pub fn unsupported_media_type(accepted: impl Into<String>) -> ApiError {
         ApiError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            "a body of Content-Type application/json is accepted",
+            accepted,
         )
     }
 

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use callboard_actors::model::identity::Origin;
 use callboard_actors::runtime::Clock;
 
+use super::cors::Asking;
 use super::{State, compression, verbs};
 use crate::error::{ApiError, PROBLEM_JSON, Problem};
 use crate::telemetry;
@@ -48,6 +49,12 @@ pub async fn context(
     if traced {
         telemetry::join(&span, req.headers());
     }
+    let asking = Asking::of(&req);
+    let settle = |headers: &mut HeaderMap| {
+        if let Some(state) = &state {
+            asking.settle(&state.config.cors, headers);
+        }
+    };
     verbs::lend(&mut req);
 
     // The request is given away, and with it the way to make a response of it: what a panic or a
@@ -59,7 +66,8 @@ pub async fn context(
     let error = match outcome {
         Ok(Ok(response)) => {
             let response = verbs::settle(&method, response.map_into_boxed_body());
-            let response = finish(response, &path, &id).await;
+            let mut response = finish(response, &path, &id).await;
+            settle(response.headers_mut());
             let took = served(state.as_ref(), &method, &path, response.status(), started);
             let status = response.status().as_u16();
             let elapsed_ms = took.as_secs_f64() * 1e3;
@@ -93,6 +101,7 @@ pub async fn context(
         }
     }
     dress(answer.headers_mut(), &path, &id);
+    settle(answer.headers_mut());
     served(state.as_ref(), &method, &path, answer.status(), started);
     tracing::warn!(parent: &span, %method, path, status = answer.status().as_u16(), "refused");
     Err(InternalError::from_response(error, answer).into())

@@ -4,12 +4,15 @@
 use std::str::FromStr;
 
 use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use chrono::NaiveDate;
 use futures_util::future::LocalBoxFuture;
 use serde_json::{Map, Value};
 
+use super::json::{self, Wrong};
 use crate::error::{ApiError, FieldError};
 
 /// A JSON body is at most so long.
@@ -19,7 +22,8 @@ pub const MOST_BODY: usize = 1 << 20;
 pub struct Body {
     /// Or why it cannot be read.
     bytes: Result<Bytes, ApiError>,
-    is_json: bool,
+    /// What its headers say that is not accepted.
+    unsupported: Option<ApiError>,
 }
 
 impl FromRequest for Body {
@@ -27,11 +31,11 @@ impl FromRequest for Body {
     type Future = LocalBoxFuture<'static, Result<Body, ApiError>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let is_json = is_json(req);
+        let unsupported = unsupported(req);
         let bytes = Bytes::from_request(req, payload);
         Box::pin(async move {
             let bytes = bytes.await.map_err(body_error);
-            Ok(Body { bytes, is_json })
+            Ok(Body { bytes, unsupported })
         })
     }
 }
@@ -49,19 +53,56 @@ pub fn body_error(error: actix_web::Error) -> ApiError {
     }
 }
 
-fn is_json(req: &HttpRequest) -> bool {
+/// How a body may come packed.
+const ENCODINGS: [&str; 5] = ["identity", "gzip", "deflate", "br", "zstd"];
+
+/// Whether a body of these headers comes packed in a way that is known here. It is unpacked when it is read.
+pub fn is_unpacked(headers: &HeaderMap) -> bool {
+    let packed: Vec<_> = headers.get_all(header::CONTENT_ENCODING).collect();
+    let [packed] = packed[..] else {
+        return false;
+    };
+    let word = packed.to_str().unwrap_or_default().trim();
+    ENCODINGS.iter().any(|it| word.eq_ignore_ascii_case(it))
+}
+
+/// JSON in UTF-8 is accepted; what headers say otherwise would be read as if they did not say it.
+fn unsupported(req: &HttpRequest) -> Option<ApiError> {
+    let headers = req.headers();
+    if headers.contains_key(header::CONTENT_ENCODING) && !is_unpacked(headers) {
+        let accepted = ENCODINGS.join(", ");
+        return Some(ApiError::unsupported_media_type(format!(
+            "a body of one Content-Encoding of {accepted} is accepted"
+        )));
+    }
     let kind = req.content_type().to_ascii_lowercase();
-    kind == "application/json" || kind.starts_with("application/") && kind.ends_with("+json")
+    let is_json =
+        kind == "application/json" || kind.starts_with("application/") && kind.ends_with("+json");
+    // Of what is no type at all nothing is known.
+    let charset = req.mime_type().ok().flatten();
+    let charset = charset.and_then(|kind| {
+        let charset = kind.get_param("charset")?;
+        Some(charset.as_str().to_ascii_lowercase())
+    });
+    let is_utf8 = charset.is_none_or(|it| it == "utf-8" || it == "utf8");
+    (!is_json || !is_utf8).then(|| {
+        ApiError::unsupported_media_type(
+            "a body of Content-Type application/json, in UTF-8, is accepted",
+        )
+    })
 }
 
 impl Body {
     /// The JSON object in it.
     pub fn fields(&self) -> Result<Fields, ApiError> {
-        let bytes = self.bytes.as_ref().map_err(ApiError::clone)?;
-        if !self.is_json {
-            return Err(ApiError::unsupported_media_type());
+        match (&self.bytes, &self.unsupported) {
+            (Err(error), None) => Err(error.clone()),
+            (Err(error), _) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Err(error.clone())
+            }
+            (_, Some(error)) => Err(error.clone()),
+            (Ok(bytes), None) => parse(bytes),
         }
-        parse(bytes)
     }
 
     /// The same, for a request that may come without a body.
@@ -74,13 +115,17 @@ impl Body {
 }
 
 fn parse(bytes: &[u8]) -> Result<Fields, ApiError> {
-    match serde_json::from_slice(bytes) {
+    match json::parse(bytes) {
         Ok(Value::Object(fields)) => Ok(Fields::new(fields)),
         Ok(_) => Err(ApiError::invalid_field(
             "",
             "the body must be a JSON object",
         )),
-        Err(error) => Err(ApiError::invalid_field(
+        Err(Wrong::Twice(name)) => {
+            let name: String = name.chars().take(100).collect();
+            Err(ApiError::invalid_field(&name, "is given twice"))
+        }
+        Err(Wrong::NoJson(error)) => Err(ApiError::invalid_field(
             "",
             format!("the body is not JSON: {error}"),
         )),

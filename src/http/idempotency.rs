@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 
 use actix_web::body::{BoxBody, MessageBody, to_bytes};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
@@ -20,7 +20,7 @@ use callboard_actors::model::identity::Identity;
 use super::State;
 use super::call::KeptInstead;
 use super::context::origin;
-use super::fields::body_error;
+use super::fields::{body_error, is_unpacked};
 use crate::error::{ApiError, Problem};
 use crate::store::Store;
 use crate::store::idempotency::{self, Asked, Claim, Claimed, Given, Scope};
@@ -151,6 +151,10 @@ async fn asked(req: &mut ServiceRequest) -> Result<(Asked, [u8; 32]), ApiError> 
         .await
         .map_err(body_error)?;
     req.set_payload(Payload::from(body.clone()));
+    // It is unpacked now; nobody shall do that again.
+    if is_unpacked(req.headers()) {
+        req.headers_mut().remove(CONTENT_ENCODING);
+    }
     let scope = Scope {
         user_id: who.user.id,
         method: req.method().to_string(),

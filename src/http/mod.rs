@@ -6,6 +6,7 @@
 //! idempotency.rs  the same key, the same answer
 //! call.rs         a request as a handler sees it, and the shape of every answer
 //! fields.rs       a body, read field by field
+//! json.rs         the JSON in it: no member twice
 //! query.rs        a query, in the same way
 //! version.rs      ETag and If-Match
 //! limit.rs        RateLimit headers
@@ -54,6 +55,7 @@ mod fields;
 mod gate;
 mod health;
 mod idempotency;
+mod json;
 mod limit;
 mod metrics;
 mod notifications;

@@ -343,3 +343,29 @@ fn who_may_not_hears_that_before_anything_about_the_body() {
         answer(request).await.refused(413, "payload_too_large");
     });
 }
+
+#[test]
+fn what_probes_and_browsers_ask_for_they_may_ask_with_anything_against_caches() {
+    run(async {
+        let bed = Bed::new().await;
+        let nobody = bed.anonymous();
+        for path in [
+            "/health",
+            "/health/live",
+            "/health/ready",
+            "/metrics",
+            "/docs",
+        ] {
+            let plain = nobody.get(path).await.status;
+            assert_eq!(
+                nobody.get(&format!("{path}?_=123")).await.status,
+                plain,
+                "{path}"
+            );
+        }
+        for path in ["openapi.json", "asyncapi.json"] {
+            let refused = nobody.get(&format!("{path}?_=123")).await;
+            assert_eq!(refused.wrong_fields(), ["_"]);
+        }
+    });
+}

@@ -252,3 +252,59 @@ fn a_cursor_is_good_for_its_own_list_filters_and_user_only() {
         }
     });
 }
+
+#[test]
+fn of_an_answer_that_a_page_may_not_read_no_header_says_otherwise() {
+    run(async {
+        let bed = Bed::new().await;
+        let nobody = bed.anonymous();
+        let ask = async |method: Method, origin: &str, more: &[(&str, &str)]| {
+            let mut request = nobody.request(method, "episodes").header("origin", origin);
+            for (name, value) in more {
+                request = request.header(*name, *value);
+            }
+            answer(request).await
+        };
+        let ours = "http://localhost:5173";
+        let preflight = |headers| {
+            [
+                ("access-control-request-method", "POST"),
+                ("access-control-request-headers", headers),
+            ]
+        };
+        let good = preflight("authorization, traceparent, tracestate, idempotency-key");
+        let allowed = ask(Method::OPTIONS, ours, &good).await;
+        assert_eq!(allowed.status, 200, "{}", allowed.body);
+        assert_eq!(allowed.header("access-control-allow-origin"), ours);
+        assert_eq!(allowed.header("access-control-allow-credentials"), "true");
+        let odd = preflight("x-odd");
+        for (origin, more) in [("http://evil.example", &good), (ours, &odd)] {
+            let refused = ask(Method::OPTIONS, origin, more).await;
+            assert_eq!(refused.status, 400, "{}", refused.body);
+            for name in [
+                "access-control-allow-origin",
+                "access-control-allow-credentials",
+            ] {
+                assert!(!refused.headers.contains_key(name), "{origin}: {name}");
+            }
+            let vary = refused.headers.get_all("vary").iter();
+            let vary: Vec<_> = vary.map(|it| it.to_str().unwrap().to_lowercase()).collect();
+            for name in ["origin", "access-control-request-headers"] {
+                assert!(vary.join(",").contains(name), "{origin}: {vary:?}");
+            }
+        }
+        for origin in ["http://evil.example", "null"] {
+            let seen = ask(Method::GET, origin, &[]).await;
+            assert_eq!(seen.status, 401);
+            for name in [
+                "access-control-allow-origin",
+                "access-control-allow-credentials",
+            ] {
+                assert!(!seen.headers.contains_key(name), "{origin}: {name}");
+            }
+        }
+        let seen = ask(Method::GET, ours, &[]).await;
+        assert_eq!(seen.header("access-control-allow-origin"), ours);
+        assert_eq!(seen.header("access-control-allow-credentials"), "true");
+    });
+}

@@ -274,3 +274,78 @@ fn a_compressed_body_is_measured_by_what_comes_out() {
         answer(request).await.refused(413, "payload_too_large");
     });
 }
+
+#[test]
+fn a_body_that_came_packed_is_unpacked_once_also_with_a_key() {
+    run(async {
+        let bed = Bed::new().await;
+        let editor = bed.editor().await;
+        // {"title":"x","episode_number":1}, by gzip.
+        let packed: &[u8] = include_bytes!("episode.gz");
+        for key in [None, Some("k"), Some("k")] {
+            let mut request = editor
+                .request(Method::POST, "episodes")
+                .header("content-type", "application/json")
+                .header("content-encoding", "GZIP");
+            if let Some(key) = key {
+                request = request.header("idempotency-key", key);
+            }
+            let answer = answer(request.body(packed)).await;
+            match key {
+                None => assert_eq!(answer.status, 201, "{}", answer.body),
+                Some(_) => answer.refused(409, "episode_number_taken"),
+            }
+        }
+    });
+}
+
+#[test]
+fn what_the_headers_say_of_a_body_is_held_to() {
+    run(async {
+        let bed = Bed::new().await;
+        let editor = bed.editor().await;
+        let send = async |kind: &str, packed: Option<&str>, body: &str| {
+            let request = editor
+                .request(Method::POST, "episodes")
+                .header("content-type", kind.to_owned());
+            let request = match packed {
+                Some(packed) => request.header("content-encoding", packed.to_owned()),
+                None => request,
+            };
+            answer(request.body(body.to_owned())).await
+        };
+        let body = r#"{"title": "x", "episode_number": 1}"#;
+        for (kind, packed) in [
+            ("application/json; charset=iso-8859-1", None),
+            ("application/json;charset=\"utf-16\"", None),
+            ("application/json", Some("x-unknown")),
+            ("application/json", Some("gzip, br")),
+            ("text/json", None),
+        ] {
+            send(kind, packed, body)
+                .await
+                .refused(415, "unsupported_media_type");
+        }
+        for (kind, packed) in [
+            ("application/json; charset=UTF-8", None),
+            ("application/json; charset=\"utf-8\"; x=y", Some("identity")),
+        ] {
+            let wrong = send(kind, packed, r#"{"title": "x"}"#).await;
+            assert_eq!(wrong.wrong_fields(), ["episode_number"]);
+        }
+        for (body, name) in [
+            (
+                r#"{"title": "x", "episode_number": 1, "title": "y"}"#,
+                "title",
+            ),
+            (
+                r#"{"title": "x", "episode_number": 1, "metadata": {"a": [{"b": 1, "b": 2}]}}"#,
+                "b",
+            ),
+        ] {
+            let wrong = send("application/json", None, body).await;
+            assert_eq!(wrong.wrong_fields(), [name]);
+        }
+        assert_eq!(editor.get("episodes").await.data(), &json!([]));
+    });
+}

@@ -176,7 +176,9 @@ fn example(row: &Operation, status: u16, code: &'static str) -> Value {
         (409, code) => ApiError::conflict(code, crate::error::conflict(code)),
         (412, _) => ApiError::precondition_failed(None),
         (413, _) => ApiError::too_large(MOST_BODY),
-        (415, _) => ApiError::unsupported_media_type(),
+        (415, _) => ApiError::unsupported_media_type(
+            "a body of Content-Type application/json, in UTF-8, is accepted",
+        ),
         (422, "idempotency_key_reused") => ApiError::idempotency_key_reused(),
         (422, _) => ApiError::invalid(vec![FieldError {
             field: "limti".into(),
