@@ -15,8 +15,8 @@ pub(super) enum Command {
     /// Walk the Record and the activity history: gaps, and what was changed, removed, put in or cut off behind the
     /// program's back. Nothing to check is an error, not a pass
     Verify(VerifyArgs),
-    /// After a finding was looked into: begin a new chain behind the last row of the history. Nothing is known any more
-    /// about the rows before
+    /// After a finding was looked into: begin a new chain behind the last row of the history, and the Record with its first
+    /// entry. Nothing is known any more about what was before
     Accept,
 }
 
@@ -42,6 +42,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Failed>
         Command::Verify(args) => verify(args, config, &store).await,
         Command::Accept => {
             let place = Evidence::open(config, &store)?.accept().await?;
+            record::accept(&store).await?;
             say!("a new chain begins behind {}", place.seq);
             Ok(())
         }
@@ -51,8 +52,10 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Failed>
 async fn verify(args: VerifyArgs, config: &Config, store: &Store) -> Result<(), Failed> {
     let record = record::verify(store).await?;
     let activity = evidence::verify(config, store, args.expect).await?;
+    // Retention may have emptied one of them.
+    let nothing = record.count == 0 && activity.checked == 0;
     if args.json {
-        let sound = record.is_sound() && activity.is_sound();
+        let sound = record.is_sound() && activity.is_sound() && !nothing;
         say!(
             "{}",
             json!({"sound": sound, "record": record, "activity": activity})
@@ -61,14 +64,16 @@ async fn verify(args: VerifyArgs, config: &Config, store: &Store) -> Result<(), 
         say_record(&record);
         say_activity(&activity, config);
     }
-    match (record.count, record.is_sound(), activity.faults.first()) {
-        (_, _, Some(first)) => Err(Failed(format!(
+    match (record.is_sound(), activity.faults.first()) {
+        (_, Some(first)) => Err(Failed(format!(
             "the activity history is not sound: {} faults, the first at {}: {}",
             activity.fault_count, first.seq, first.why
         ))),
-        (0, ..) => Err(Failed("the Record is empty: nothing was verified".into())),
-        (_, false, None) => Err(Failed("the Record is not sound".into())),
-        (_, true, None) => Ok(()),
+        (false, None) => Err(Failed("the Record is not sound".into())),
+        (true, None) if nothing => Err(Failed(
+            "there is neither an entry nor a row: nothing was verified".into(),
+        )),
+        (true, None) => Ok(()),
     }
 }
 

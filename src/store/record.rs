@@ -218,7 +218,7 @@ impl ports::Record for Store {
 /// What a walk over the whole Record found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verification {
-    /// Entries read. None read is none verified: the command reports it as an error.
+    /// Entries read.
     pub count: u64,
     pub first: Seq,
     pub last: Seq,
@@ -234,10 +234,20 @@ pub struct Verification {
 
 impl Verification {
     pub fn is_sound(&self) -> bool {
-        self.count > 0 && self.missing == 0 && self.unreadable.is_empty()
+        self.missing == 0 && self.unreadable.is_empty()
     }
 
-    fn gap(&mut self, from: Seq, to: Seq) {
+    /// Nothing is there from `from` to `to`: what retention has removed is nothing to find. It is asked then and not before,
+    /// for it may be at work while the walk is.
+    async fn gap(&mut self, store: &Store, from: Seq, to: Seq) -> Result<()> {
+        let from = from.max(removed_upto(store).await? + 1);
+        if from <= to {
+            self.note(from, to);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, from: Seq, to: Seq) {
         self.missing += to - from + 1;
         if self.gaps.len() < GAPS {
             self.gaps.push((from, to));
@@ -264,10 +274,11 @@ pub async fn verify(store: &Store) -> Result<Verification> {
         }
         for row in page {
             let at = seq(row.seq);
+            if at > found.last + 1 {
+                found.gap(store, found.last + 1, at - 1).await?;
+            }
             if found.count == 0 {
                 found.first = at;
-            } else if at > found.last + 1 {
-                found.gap(found.last + 1, at - 1);
             }
             found.count += 1;
             found.last = at;
@@ -276,11 +287,35 @@ pub async fn verify(store: &Store) -> Result<Verification> {
             }
         }
     }
-    // What was given when the walk began must have been met. (With nothing left at all, retention took it.)
-    if found.count > 0 && found.last < found.head {
-        found.gap(found.last + 1, found.head);
+    // What was given when the walk began must have been met.
+    if found.last < found.head {
+        found.gap(store, found.last + 1, found.head).await?;
     }
     Ok(found)
+}
+
+/// The last entry up to which retention has removed all.
+async fn removed_upto(store: &Store) -> Result<Seq> {
+    let mut conn = store.read().await?;
+    let (upto,) = sql!(&mut conn, "SELECT removed_upto FROM record_tail" => one (i64,))?;
+    Ok(seq(upto))
+}
+
+/// After a finding was looked into: what is missing at the beginning is taken for removed by retention.
+pub async fn accept(store: &Store) -> Result<()> {
+    store
+        .write(|tx| {
+            Box::pin(async move {
+                sql!(
+                    tx,
+                    "UPDATE record_tail
+                     SET removed_upto = (SELECT COALESCE((SELECT MIN(seq) - 1 FROM record), last) FROM record_head)"
+                        => execute
+                )?;
+                Ok(())
+            })
+        })
+        .await
 }
 
 /// Entries that one transaction removes, so that other writes get their turn.
@@ -322,11 +357,19 @@ pub async fn prune(
 }
 
 async fn remove(tx: &mut Tx, upto: i64) -> Result<u64> {
-    let removed = sql!(
-        tx,
-        "DELETE FROM record WHERE seq <= $1 AND seq < (SELECT MIN(seq) FROM record) + $2",
-        upto, BATCH => execute
-    )?;
+    // One node after the other, so that what each removes is known.
+    let text = locked!(tx, "SELECT removed_upto FROM record_tail");
+    let (tail,) = sql!(tx, text => one (i64,))?;
+    let (first,) = sql!(tx, "SELECT MIN(seq) FROM record" => one (Option<i64>,))?;
+    let mut removed = 0;
+    if let Some(first) = first.filter(|first| *first <= upto) {
+        let end = upto.min(first + BATCH - 1);
+        removed = sql!(tx, "DELETE FROM record WHERE seq <= $1", end => execute)?;
+        // Where something was missing before, the tail stays, and the next verification finds it.
+        if first == tail + 1 && i64::try_from(removed) == Ok(end - tail) {
+            sql!(tx, "UPDATE record_tail SET removed_upto = $1", end => execute)?;
+        }
+    }
     sql!(
         tx,
         "UPDATE cursors SET seq = (SELECT COALESCE(MIN(seq) - 1, $1) FROM record), part = NULL

@@ -16,6 +16,7 @@ on_both_databases![
     a_user_disabled_at_the_command_line_is_locked_out,
     verifying_an_empty_record_is_an_error,
     verifying_says_what_was_checked,
+    a_record_that_retention_has_emptied_is_sound_and_one_that_somebody_has_is_not,
     every_command_explains_itself,
     a_new_password_is_printed_once_and_ends_what_the_old_one_began,
     a_command_that_cannot_be_done_says_why_in_a_line,
@@ -128,6 +129,33 @@ async fn verifying_says_what_was_checked(kind: Kind) {
         .await;
     let output = server.callboard(&["record", "verify"], "");
     assert!(!output.status.success(), "a gap was not found");
+}
+
+async fn a_record_that_retention_has_emptied_is_sound_and_one_that_somebody_has_is_not(kind: Kind) {
+    let mut server = Server::with(kind, &[("RECORD_RETENTION_HOURS", "0")]).await;
+    let editor = server.editor().await;
+    for number in 1..=3 {
+        editor.create_episode("One", number).await;
+    }
+    let last = server.last_seq().await;
+    let rows = "SELECT COUNT(*) FROM activity";
+    eventually("all is in the history", Duration::from_secs(10), || async {
+        server.database.number(rows).await >= last
+    })
+    .await;
+    server.kill9();
+    for text in [
+        "DELETE FROM record".to_owned(),
+        // As retention would say it.
+        format!("UPDATE record_tail SET removed_upto = {last}"),
+    ] {
+        let output = server.callboard(&["record", "verify"], "");
+        let emptied = text.starts_with("UPDATE");
+        assert_eq!(!output.status.success(), emptied, "{text}: {output:?}");
+        server.database.execute(&text).await;
+    }
+    let said = server.verify_record();
+    assert!(said.contains("count 0"), "{said}");
 }
 
 async fn every_command_explains_itself(kind: Kind) {

@@ -18,8 +18,10 @@ use crate::bed::{Bed, Kind, entry, fields};
 
 on_both!(
     fifty_writers_at_once_leave_no_gap_and_no_reader_sees_a_number_before_a_smaller_one,
-    an_empty_record_is_not_sound,
+    of_an_empty_record_nothing_was_read,
     a_hole_made_by_hand_is_found,
+    a_beginning_that_was_taken_by_hand_is_found_and_stays_found,
+    nodes_that_prune_at_once_leave_no_hole,
     an_entry_that_cannot_be_read_is_found,
     retention_removes_from_the_beginning_what_everybody_has_passed,
     a_consumer_that_does_not_run_begins_again_with_what_is_left,
@@ -120,10 +122,9 @@ async fn put(bed: &Bed, count: u64) {
     write.await.unwrap();
 }
 
-async fn an_empty_record_is_not_sound(bed: Bed) {
+async fn of_an_empty_record_nothing_was_read(bed: Bed) {
     let found = record::verify(&bed.store).await.unwrap();
-    assert_eq!(found.count, 0);
-    assert!(!found.is_sound());
+    assert_eq!((found.count, found.missing), (0, 0));
     assert_eq!(
         record::span(&bed.store).await.unwrap(),
         Span { first: 0, last: 0 }
@@ -148,6 +149,52 @@ async fn a_hole_made_by_hand_is_found(bed: Bed) {
         ),
         (8, 4, 1, 11, 12)
     );
+}
+
+async fn a_beginning_that_was_taken_by_hand_is_found_and_stays_found(bed: Bed) {
+    let store = &bed.store;
+    put(&bed, 12).await;
+    let later = store.now() + chrono::TimeDelta::hours(1);
+    let verify = async || record::verify(store).await.unwrap();
+    assert_eq!(record::prune(store, later, 3, &[]).await, Ok(3));
+    let found = verify().await;
+    assert!(found.is_sound(), "{found:?}");
+    assert_eq!((found.first, found.count), (4, 9));
+    bed.sql("DELETE FROM record WHERE seq <= 5").await;
+    assert_eq!(verify().await.gaps, [(4, 5)]);
+    // What is removed behind it does not hide it, nor that there is nothing left.
+    assert_eq!(record::prune(store, later, 8, &[]).await, Ok(3));
+    assert_eq!(verify().await.gaps, [(4, 8)]);
+    assert_eq!(record::prune(store, later, Seq::MAX, &[]).await, Ok(4));
+    assert_eq!(verify().await.gaps, [(4, 12)]);
+    // Until it was looked into.
+    record::accept(store).await.unwrap();
+    assert!(verify().await.is_sound());
+    put(&bed, 4).await;
+    assert!(verify().await.is_sound());
+    // A hole further on is not hidden either.
+    bed.sql("DELETE FROM record WHERE seq = 14").await;
+    assert_eq!(record::prune(store, later, 15, &[]).await, Ok(2));
+    assert_eq!(verify().await.gaps, [(13, 15)]);
+    bed.sql("DELETE FROM record").await;
+    assert_eq!(verify().await.gaps, [(13, 16)]);
+}
+
+async fn nodes_that_prune_at_once_leave_no_hole(bed: Bed) {
+    put(&bed, 3_000).await;
+    let other = bed.another().await;
+    let later = bed.store.now() + chrono::TimeDelta::hours(1);
+    let prune = |number: u64| {
+        let store = if number % 2 == 0 { &bed.store } else { &other };
+        record::prune(store, later, 700 * number, &[])
+    };
+    for done in join_all((0..5).map(prune)).await {
+        done.unwrap();
+    }
+    let found = record::verify(&bed.store).await.unwrap();
+    assert!(found.is_sound(), "{found:?}");
+    assert_eq!(found.first, 2_801);
+    other.close().await;
 }
 
 async fn an_entry_that_cannot_be_read_is_found(bed: Bed) {
@@ -197,6 +244,7 @@ async fn retention_removes_from_the_beginning_what_everybody_has_passed(bed: Bed
     store_notices(store, 5, 6, Vec::new()).await.unwrap();
     assert_eq!(record::prune(store, later, Seq::MAX, &all).await, Ok(1));
     assert_eq!(span().await, Span { first: 0, last: 6 });
+    assert!(record::verify(store).await.unwrap().is_sound());
     put(&bed, 1).await;
     assert_eq!(span().await, Span { first: 7, last: 7 });
     assert!(record::verify(store).await.unwrap().is_sound());
