@@ -1,8 +1,9 @@
 //! How far each consumer of the Record has come: the row is the lock between nodes.
 
 use callboard_actors::model::record::Seq;
+use chrono::{DateTime, Utc};
 
-use super::convert::{column, seq};
+use super::convert::{column, moments, seq};
 use super::{Conn, Result, Store, Tx};
 
 /// The last `seq` given, and how far each consumer has come.
@@ -13,6 +14,33 @@ pub async fn all(store: &Store) -> Result<(Seq, Vec<(String, Seq)>)> {
     let (last,) = sql!(&mut conn, "SELECT last FROM record_head" => one (i64,))?;
     let cursors = cursors.into_iter().map(|(name, at)| (name, seq(at)));
     Ok((seq(last), cursors.collect()))
+}
+
+/// How far a consumer is behind the Record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    pub entries: u64,
+    /// When the first of them was made.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// The last `seq` given, and how far each consumer is behind it.
+pub async fn lags(store: &Store) -> Result<(Seq, Vec<(String, Lag)>)> {
+    let mut conn = store.read().await?;
+    let rows = sql!(
+        &mut conn,
+        "SELECT c.consumer, c.seq, h.last, (SELECT r.at FROM record r WHERE r.seq > c.seq ORDER BY r.seq LIMIT 1)
+         FROM cursors c, record_head h" => all (String, i64, i64, Option<i64>)
+    )?;
+    let mut last = 0;
+    let mut lags = Vec::new();
+    for (name, at, head, since) in rows {
+        last = seq(head);
+        let entries = last.saturating_sub(seq(at));
+        let since = moments(since)?.filter(|_| entries > 0);
+        lags.push((name, Lag { entries, since }));
+    }
+    Ok((last, lags))
 }
 
 /// A consumer of the Record that keeps its cursor here.

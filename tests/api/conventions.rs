@@ -1,5 +1,7 @@
 //! What holds for every address.
 
+use std::time::Duration;
+
 use callboard::http::openapi::operations;
 use reqwest::Method;
 use serde_json::json;
@@ -238,6 +240,82 @@ fn health_says_that_it_lives_and_is_ready_until_it_drains() {
         assert_eq!(draining.status, 503);
         assert_eq!(draining.body["reasons"], json!(["draining"]));
         assert_eq!(nobody.get("/health/live").await.status, 200);
+    });
+}
+
+#[test]
+fn health_says_which_part_is_behind_and_since_when() {
+    run(async {
+        let bed = Bed::new().await;
+        let (admin, nobody) = (bed.admin().await, bed.anonymous());
+        bed.flushed().await;
+        let health = async || nobody.get("/health").await.body;
+        let last = async || {
+            callboard::store::record::span(bed.store())
+                .await
+                .unwrap()
+                .last
+        };
+        let well = json!({"status": "ok", "lag": 0, "since": null});
+        let fine = health().await;
+        assert_eq!(
+            fine["parts"],
+            json!({
+                "database": {"status": "ok", "kind": "sqlite"},
+                "record": {"status": "ok", "seq": last().await},
+                "actors": {"status": "ok", "down": []},
+                "draining": false,
+                "activity": well,
+                "notifications": well,
+                "presence": {"status": "ok"},
+                "sockets": {"status": "ok", "connections": 0, "limit": 20_000},
+            })
+        );
+        let rename = async |text: &'static str| {
+            let renamed = bed.store().write(move |tx| Box::pin(tx.execute(text)));
+            renamed.await.unwrap();
+        };
+        rename("ALTER TABLE activity RENAME TO elsewhere").await;
+        for number in 0..2 {
+            let body = json!({"title": "x", "episode_number": number});
+            admin.post("episodes", body).await.data();
+        }
+        let made = bed.clock.now();
+        bed.clock.advance(Duration::from_secs(6));
+        let ill = loop {
+            let ill = health().await;
+            // The other consumer is at it still.
+            if ill["parts"]["notifications"] == well {
+                break ill;
+            }
+            bed.clock.advance(Duration::from_millis(100));
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        };
+        assert_eq!(ill["status"], "degraded");
+        assert_eq!(ill["parts"]["activity"]["status"], "behind");
+        assert_eq!(ill["parts"]["activity"]["lag"], 2);
+        let since = ill["parts"]["activity"]["since"].as_str().unwrap();
+        let since = chrono::DateTime::parse_from_rfc3339(since).unwrap();
+        assert!((made - since.to_utc()).num_seconds().abs() <= 1, "{since}");
+        // It is for people: new work is welcome here.
+        assert_eq!(nobody.get("/health/ready").await.status, 200);
+        rename("ALTER TABLE elsewhere RENAME TO activity").await;
+        bed.flushed().await;
+        let fine = health().await;
+        assert_eq!(fine["parts"]["activity"], well);
+        assert_eq!(fine["status"], "ok");
+        let off = Bed::with(&[
+            ("ACTIVITY_DB_ENABLED", "false"),
+            ("NOTIFICATION_ENABLED", "false"),
+            ("PRESENCE_TRACKING_ENABLED", "false"),
+        ])
+        .await;
+        let health = off.anonymous().get("/health").await.body;
+        let switched_off = json!({"status": "off", "lag": null, "since": null});
+        assert_eq!(health["status"], "ok", "{health}");
+        assert_eq!(health["parts"]["activity"], switched_off);
+        assert_eq!(health["parts"]["notifications"], switched_off);
+        assert_eq!(health["parts"]["presence"], json!({"status": "off"}));
     });
 }
 

@@ -18,7 +18,7 @@ pub const ROWS: &[Operation] = &[
     Operation { method: "get", path: "/docs", id: "docs", tag: "operations", summary: "This document, to look at in a browser", answer: (200, Text("text/html")), ..NONE },
 ];
 
-schemas! { Actors Actor LastPanic Health HealthParts HealthOfDatabase HealthOfActors Live Ready }
+schemas! { Actors Actor LastPanic Health HealthParts HealthOfDatabase HealthOfActors HealthOfRecord HealthOfDerived HealthOfPresence HealthOfSockets Live Ready }
 
 #[derive(ToSchema)]
 pub struct Health {
@@ -34,15 +34,52 @@ pub struct Health {
 #[derive(ToSchema)]
 pub struct HealthParts {
     database: HealthOfDatabase,
+    record: HealthOfRecord,
     actors: HealthOfActors,
     draining: bool,
-    /// `on` or `off`
-    #[schema(example = "on")]
-    activity: String,
-    #[schema(example = "on")]
-    notifications: String,
-    #[schema(example = "on")]
-    presence: String,
+    activity: HealthOfDerived,
+    notifications: HealthOfDerived,
+    presence: HealthOfPresence,
+    sockets: HealthOfSockets,
+}
+
+#[derive(ToSchema)]
+pub struct HealthOfRecord {
+    /// `ok` or `down`
+    #[schema(example = "ok")]
+    status: String,
+    /// The last number given; null if the database does not say.
+    seq: Option<u64>,
+}
+
+/// What is derived from the Record.
+#[derive(ToSchema)]
+pub struct HealthOfDerived {
+    /// `ok`, `behind` (an entry waits for more than five seconds), `down` or `off`
+    #[schema(example = "ok")]
+    status: String,
+    /// Entries of the Record that are not dealt with yet; null if nobody knows.
+    lag: Option<u64>,
+    /// When the first of them was made, if it is not well.
+    since: Option<DateTime<Utc>>,
+}
+
+#[derive(ToSchema)]
+pub struct HealthOfPresence {
+    /// `ok`, `down` or `off`
+    #[schema(example = "ok")]
+    status: String,
+}
+
+#[derive(ToSchema)]
+pub struct HealthOfSockets {
+    /// `ok` or `down`
+    #[schema(example = "ok")]
+    status: String,
+    /// Null if the registry does not answer.
+    connections: Option<u64>,
+    /// `MAX_SOCKET_CONNECTIONS`
+    limit: u64,
 }
 
 #[derive(ToSchema)]
