@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use callboard_actors::model::identity::Role;
 use reqwest::Method;
 use serde_json::json;
 
@@ -306,5 +307,39 @@ fn of_an_answer_that_a_page_may_not_read_no_header_says_otherwise() {
         let seen = ask(Method::GET, ours, &[]).await;
         assert_eq!(seen.header("access-control-allow-origin"), ours);
         assert_eq!(seen.header("access-control-allow-credentials"), "true");
+    });
+}
+
+#[test]
+fn who_sends_notifications_is_told_what_the_hour_allows_still() {
+    run(async {
+        let bed = Bed::with(&[("NOTIFICATION_RATE_LIMIT", "2")]).await;
+        let admin = bed.admin().await;
+        let user = bed.user(Role::Viewer).await;
+        let send = async |extra: serde_json::Value| {
+            let mut body = json!({"user_id": user.id, "type": "call_sheet", "message": "x"});
+            let extra = extra.as_object().unwrap().clone();
+            body.as_object_mut().unwrap().extend(extra);
+            admin.post("notifications", body).await
+        };
+        let now = bed.clock.now().timestamp();
+        let left_of_hour = 3_600 - now % 3_600;
+        for (left, status) in [(1, 201), (0, 201), (0, 429)] {
+            let sent = send(json!({})).await;
+            assert_eq!(sent.status, status, "{}", sent.body);
+            assert_eq!(
+                sent.header("ratelimit-policy"),
+                "\"notifications\";q=2;w=3600"
+            );
+            let state = sent.header("ratelimit");
+            let (start, seconds) = state.rsplit_once('=').unwrap();
+            assert_eq!(start, format!("\"notifications\";r={left};t"));
+            let seconds: i64 = seconds.parse().unwrap();
+            assert!((seconds - left_of_hour).abs() <= 60, "{state}");
+        }
+        // What the limit does not concern says nothing of it.
+        let urgent = send(json!({"priority": "urgent"})).await;
+        assert_eq!(urgent.status, 201, "{}", urgent.body);
+        assert!(!urgent.headers.contains_key("ratelimit"));
     });
 }

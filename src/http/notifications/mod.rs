@@ -4,10 +4,12 @@
 //! inbox.rs        the caller's own: what there is, and what was read
 //! preferences.rs  what the caller wants to be told of
 //! send.rs         an admin's
+//! hourly.rs       the limit that it meets
 //! explain.rs      why somebody got one, or did not
 //! ```
 
 mod explain;
+mod hourly;
 mod inbox;
 mod preferences;
 mod send;

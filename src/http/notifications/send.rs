@@ -5,27 +5,27 @@
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, ResponseError};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use callboard_actors::consumer::Flush;
-use callboard_actors::model::decision::{Outcome, before_limit};
+use callboard_actors::model::decision::Outcome;
 use callboard_actors::model::event::CustomName;
 use callboard_actors::model::identity::Role;
 use callboard_actors::model::notice::{Audience, Draft, SENT, Sending};
-use callboard_actors::model::notification::{Hour, OURS, Priority};
+use callboard_actors::model::notification::{OURS, Priority};
 use callboard_actors::model::policy::Action;
 use callboard_actors::model::record::Seq;
 
+use super::hourly;
 use crate::error::ApiError;
 use crate::http::call::{Answer, Call};
 use crate::http::fields::{Body, Fields, text};
 use crate::store::admin_actions::{self, AdminAction};
 use crate::store::notifications::decisions::{Outcomes, Reached, outcomes};
-use crate::store::notifications::recipients;
 use crate::store::{Store, users};
 
 /// Users that one request names.
@@ -36,8 +36,6 @@ const MOST_DATA: usize = 16 << 10;
 const NAMED: i64 = 1_000;
 /// How long an answer waits until everybody was dealt with.
 const WAIT: Duration = Duration::from_secs(30);
-/// Recipients that are looked at together when it is asked whether anybody is below the limit.
-const PAGE: usize = 1_000;
 
 /// What came of it.
 #[derive(Serialize)]
@@ -63,8 +61,10 @@ pub async fn send(call: Call, body: Body) -> Result<HttpResponse, ApiError> {
         return Err(ApiError::switched_off("making notifications"));
     };
     let limit = state.config.notifications.rate_limit;
-    if let Some(wait) = over_limit(&state.store, &sending, limit).await? {
-        return Err(ApiError::too_many_notifications(wait));
+    if let Some(wait) = hourly::over(&state.store, &sending, limit).await? {
+        let mut response = ApiError::too_many_notifications(wait).error_response();
+        hourly::tell(&state.store, &sending, limit, response.headers_mut()).await;
+        return Ok(response);
     }
     let action = AdminAction {
         what: SENT,
@@ -79,11 +79,13 @@ pub async fn send(call: Call, body: Body) -> Result<HttpResponse, ApiError> {
     let found = outcomes(&state.store, event_seq, NAMED).await?;
     let explained = format!("/api/v1/notifications/explain?event_seq={event_seq}");
     let answer = Answer::created(sent(event_seq, complete, found), explained);
-    match complete {
+    let mut response = match complete {
         true => answer.message("Notifications sent"),
         false => answer.message("Some are still being sent"),
     }
-    .respond()
+    .respond()?;
+    hourly::tell(&state.store, &sending, limit, response.headers_mut()).await;
+    Ok(response)
 }
 
 fn sent(event_seq: Seq, complete: bool, found: Outcomes) -> Sent {
@@ -229,40 +231,5 @@ async fn unknown_users(store: &Store, named: &[Uuid]) -> Result<(), ApiError> {
                 unknown.len()
             ),
         )),
-    }
-}
-
-/// How long to wait, if there is somebody to be told, and all who would be are above their limit.
-async fn over_limit(
-    store: &Store,
-    sending: &Sending,
-    general: u32,
-) -> Result<Option<Duration>, ApiError> {
-    let now = store.now();
-    let hour = Hour::of(now);
-    let (mut after, mut above) = (None, false);
-    loop {
-        let page = recipients::of(store, &sending.to, None, after, PAGE).await?;
-        let mut limited = Vec::new();
-        for one in &page {
-            match before_limit(&sending.notification, &one.preferences, false) {
-                None => limited.push((one.user_id, one.preferences.limit(general))),
-                Some(decision) if decision.outcome == Outcome::Muted => {}
-                Some(_) => return Ok(None),
-            }
-        }
-        let ids: Vec<_> = limited.iter().map(|(id, _)| *id).collect();
-        let counts = recipients::counts(store, hour, &ids).await?;
-        let counts: std::collections::HashMap<_, _> = counts.into_iter().collect();
-        let count = |id| counts.get(id).copied().unwrap_or(0);
-        if limited.iter().any(|(id, limit)| count(id) < *limit) {
-            return Ok(None);
-        }
-        above |= !limited.is_empty();
-        after = page.last().map(|last| last.user_id);
-        if page.len() < PAGE {
-            let wait = (hour.end() - now).to_std().unwrap_or_default();
-            return Ok(above.then_some(wait));
-        }
     }
 }

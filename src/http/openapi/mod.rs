@@ -177,7 +177,7 @@ fn headers() -> Value {
         "Retry-After": header("Seconds to wait", false, json!({"type": "string", "pattern": "^[0-9]+$"})),
         "WWW-Authenticate": header("How to authenticate", true, json!({"const": "Bearer"})),
         "RateLimit-Policy": header("The limit: `q` of it in `w` seconds", false, text()),
-        "RateLimit": header("What is left of it (`r`), and in how many seconds it is whole again (`t`)", false, text()),
+        "RateLimit": header("What is left of it (`r`), and in how many seconds there is more (`t`)", false, text()),
     })
 }
 

@@ -116,7 +116,8 @@ pub fn answer(row: &Operation, status: u16, codes: &BTreeSet<&'static str>) -> V
         429 | 503 => drop(headers.insert("Retry-After".into(), header("Retry-After"))),
         _ => {}
     }
-    if row.limited && matches!(status, 401 | 429) {
+    // Of a log-in the failures are limited; what has a token is not tried without one.
+    if row.limited && (status == 429 || status == 401 && row.role.is_none()) {
         for name in ["RateLimit", "RateLimit-Policy"] {
             headers.insert(name.into(), header(name));
         }
@@ -185,6 +186,9 @@ fn example(row: &Operation, status: u16, code: &'static str) -> Value {
             message: "is not known here".into(),
         }]),
         (428, _) => ApiError::precondition_required(),
+        (429, "too_many_notifications") => {
+            ApiError::too_many_notifications(Duration::from_secs(60))
+        }
         (429, _) => ApiError::too_many_attempts(Duration::from_secs(60)),
         (503, "switched_off") => ApiError::switched_off("presence"),
         (503, _) => ApiError::not_now(),
