@@ -50,7 +50,7 @@ async fn online(call: Call) -> Result<HttpResponse, ApiError> {
         query.refuse("status", format!("must be {STATUSES}"));
     }
     query.finish()?;
-    let scope = Scope::new("online-users", &status);
+    let scope = Scope::new("online-users", &(call.who.user.id, status));
     let part = part(&scope, cursor.as_deref(), limit)?;
     let rows = registry.ask_within(PATIENCE, ListOnline { status, part });
     answer(
@@ -106,7 +106,7 @@ async fn viewers(call: Call) -> Result<HttpResponse, ApiError> {
     let mut query = call.query();
     let (limit, cursor) = query.page();
     query.finish()?;
-    let scope = Scope::new("resource-viewers", &subject);
+    let scope = Scope::new("resource-viewers", &(call.who.user.id, &subject));
     let part = part(&scope, cursor.as_deref(), limit)?;
     let rows = registry.ask_within(PATIENCE, ListViewers { subject, part });
     answer(

@@ -52,7 +52,7 @@ async fn connections(call: Call) -> Result<HttpResponse, ApiError> {
             );
         }
     }
-    let scope = Scope::new("connections", &filter);
+    let scope = Scope::new("connections", &(call.who.user.id, &filter));
     let after = cursor.map(|cursor| {
         let wrong = "is no cursor of this list with these filters";
         place(&scope, &cursor).ok_or_else(|| query.refuse("cursor", wrong))

@@ -237,7 +237,7 @@ async fn who_may_not_is_refused_and_so_is_what_is_misspelt(kind: Kind) {
     let open = [
         "activity/feed",
         "activities",
-        "activity/resource/episode/1",
+        "activity/resource/episode/01a22200-0000-7000-8000-000000000001",
         "activity/stats",
         "activity/search?q=a",
         "activity/export",
@@ -266,6 +266,27 @@ async fn who_may_not_is_refused_and_so_is_what_is_misspelt(kind: Kind) {
             assert_eq!(wrong.wrong_fields(), [field], "{path} {query}");
         }
     }
+    for path in [
+        "episode/1",
+        "user/x",
+        "job/00000000-0000-0000-0000-000000000000",
+        "socket/x",
+        "nothing/01a22200-0000-7000-8000-000000000001",
+    ] {
+        let path = format!("activity/resource/{path}");
+        viewer.get(&path).await.refused(404, "not_found");
+    }
+    for path in [
+        "user/01A22200-0000-7000-8000-000000000001",
+        "composition/01a22200-0000-7000-8000-000000000001",
+        "file/01a22200-0000-7000-8000-000000000001",
+        "preferences/01a22200-0000-7000-8000-000000000001",
+        "room/team:a%2Fb",
+        "namespace/%2Ffeed",
+    ] {
+        let path = format!("activity/resource/{path}");
+        assert_eq!(viewer.get(&path).await.data(), &json!([]), "{path}");
+    }
     let never = "activity/feed?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z";
     assert_eq!(viewer.get(never).await.data(), &json!([]));
     for path in admins {
@@ -273,7 +294,7 @@ async fn who_may_not_is_refused_and_so_is_what_is_misspelt(kind: Kind) {
         editor.get(path).await.refused(403, "forbidden");
     }
     let wrong = viewer
-        .get("activity/resource/episode/1?resource_type=job")
+        .get("activity/resource/episode/01a22200-0000-7000-8000-000000000001?resource_type=job")
         .await;
     assert_eq!(wrong.wrong_fields(), ["resource_type"]);
     let wrong = viewer.get("activity/feed?limit=0").await;

@@ -348,6 +348,9 @@ async fn an_answer_kept_for_one_user_is_not_given_to_another(kind: Kind) {
     assert_eq!(again.data()["id"], theirs);
 }
 
+/// Lists in which a place is the same for everybody, or is bound to the words that are looked for.
+const ALIKE: [&str; 2] = ["/api/v1/episodes", "/api/v1/activity/search"];
+
 async fn a_place_in_ones_list_is_no_place_in_anothers(kind: Kind) {
     let bed = Bed::of(kind).await;
     let ada = Ada::new(&bed).await;
@@ -370,11 +373,14 @@ async fn a_place_in_ones_list_is_no_place_in_anothers(kind: Kind) {
         };
         let path = format!("{}?limit=100{words}&cursor={cursor}", row.path);
         let body = eve.get(&path).await;
-        assert!(matches!(body.status, 200 | 422), "{path}: {}", body.body);
+        match ALIKE.contains(&row.path) {
+            true => assert!(matches!(body.status, 200 | 422), "{path}: {}", body.body),
+            false => assert_eq!(body.wrong_fields(), ["cursor"], "{path}"),
+        }
         for secret in ada.secrets() {
             assert!(!body.body.to_string().contains(&secret), "{path}: {secret}");
         }
         tried += 1;
     }
-    assert!(tried >= 2, "{tried}");
+    assert!(tried >= 3, "{tried}");
 }

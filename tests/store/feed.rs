@@ -301,7 +301,14 @@ async fn a_team_is_who_is_a_member_now(bed: Bed) {
         let (mut rows, mut cursor) = (Vec::new(), None::<String>);
         loop {
             let filter = Filter::default();
-            let page = activity::of_team(&bed.store, team, &filter, limit, cursor.as_deref());
+            let page = activity::of_team(
+                &bed.store,
+                team,
+                &filter,
+                limit,
+                cursor.as_deref(),
+                Reader::PROGRAM,
+            );
             let page = page.await.unwrap();
             rows.extend(page.rows.into_iter().map(|row| row.seq));
             cursor = page.next_cursor;

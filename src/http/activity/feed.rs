@@ -4,6 +4,7 @@ use actix_web::{HttpResponse, web};
 
 use callboard_actors::model::page::Page;
 use callboard_actors::model::policy::Action;
+use callboard_actors::model::presence::Subject;
 
 use super::{filter, reader};
 use crate::error::ApiError;
@@ -64,7 +65,8 @@ async fn of_team(call: Call) -> Result<HttpResponse, ApiError> {
     let team = query.text("team", 100);
     query.finish()?;
     let (store, cursor) = (&call.state.store, cursor.as_deref());
-    let rows = activity::of_team(store, team.as_deref(), &filter, limit, cursor).await?;
+    let team = team.as_deref();
+    let rows = activity::of_team(store, team, &filter, limit, cursor, reader(&call)).await?;
     list(rows, limit)
 }
 
@@ -72,14 +74,7 @@ async fn of_team(call: Call) -> Result<HttpResponse, ApiError> {
 /// still has its own.
 async fn of_resource(call: Call) -> Result<HttpResponse, ApiError> {
     call.may(Action::ReadActivity)?;
-    let part = |name: &str| {
-        let text = call.req.match_info().get(name).unwrap_or_default();
-        // Percent signs are undone by the router; what no resource is called has no history.
-        let sane = !text.contains('\0') && text.chars().count() <= 200;
-        sane.then(|| text.to_owned())
-            .ok_or_else(|| ApiError::not_found("resource"))
-    };
-    let (kind, id) = (part("type")?, part("id")?);
+    let (kind, id) = resource(&call)?;
     let mut query = call.query();
     let (limit, cursor) = query.page();
     let narrowed = filter(&mut query);
@@ -95,4 +90,26 @@ async fn of_resource(call: Call) -> Result<HttpResponse, ApiError> {
     let store = &call.state.store;
     let rows = activity::feed(store, &filter, limit, cursor.as_deref(), reader(&call)).await?;
     list(rows, limit)
+}
+
+/// Kinds of things that happen to be named by a word; the ids of all others are UUIDs.
+const BY_NAME: [&str; 2] = ["room", "namespace"];
+/// Kinds of things by UUID, besides those that can be looked at.
+const BY_ID: [&str; 3] = ["user", "preferences", "socket"];
+
+/// What the path names, if there can be such a thing.
+fn resource(call: &Call) -> Result<(String, String), ApiError> {
+    let part = |name: &str| {
+        let text: Option<String> = call.req.match_info().query(name).parse().ok();
+        text.filter(|text| !text.contains('\0') && text.chars().count() <= 200)
+    };
+    let none = || ApiError::not_found("resource");
+    let (kind, id) = part("type").zip(part("id")).ok_or_else(none)?;
+    if BY_NAME.contains(&kind.as_str()) {
+        return Ok((kind, id));
+    }
+    match BY_ID.iter().chain(&Subject::KINDS).any(|it| *it == kind) {
+        true => Ok((kind, call.id("resource")?.to_string())),
+        false => Err(none()),
+    }
 }

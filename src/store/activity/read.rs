@@ -187,7 +187,7 @@ pub async fn feed(
     reader: Reader,
 ) -> Result<Page<Activity>> {
     filter.check()?;
-    let scope = Scope::new("activity", filter);
+    let scope = Scope::new("activity", &(reader.id, filter));
     let Key(before, _) = scope.start(cursor)?;
     let mut conn = store.read().await?;
     let Some(span) = span(&mut conn, filter, before).await? else {
@@ -239,10 +239,11 @@ pub async fn of_team(
     filter: &Filter,
     limit: u32,
     cursor: Option<&str>,
+    reader: Reader,
 ) -> Result<Page<Activity>> {
     filter.check()?;
     no_nul([("team", team)])?;
-    let scope = Scope::new("activity of a team", &(team, filter));
+    let scope = Scope::new("activity of a team", &(reader.id, team, filter));
     let Key(before, _) = scope.start(cursor)?;
     let mut conn = store.read().await?;
     let Some(span) = span(&mut conn, filter, before).await? else {
