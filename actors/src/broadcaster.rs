@@ -2,7 +2,7 @@
 //! order and without a gap, what is true only for the moment in between.
 //!
 //! *Told by* whoever commits a change ([`Announce`], after the commit), by whoever has something
-//! momentary to say ([`Publish`]), and by the sockets as they come and go ([`Enter`], [`Leave`],
+//! momentary to say ([`Publish`]; [`Entrust`], where nothing may be lost), and by the sockets as they come and go ([`Enter`], [`Leave`],
 //! [`Depart`]).
 //! *Tells* rooms, which it makes and lets go of, and those that asked to [`Heed`] a kind of event.
 //! *Restart*: with its place, its rooms and the event in hand. A told entry that was lost is read
@@ -19,11 +19,15 @@
 
 mod listening;
 mod messages;
+mod moments;
 mod seats;
 mod window;
 
 pub use listening::Listening;
-pub use messages::{Announce, Depart, Enter, Heard, Heed, Leave, Members, Place, Publish, Rooms};
+pub use messages::{
+    Announce, Depart, Enter, Entrust, Heard, Heed, Leave, Members, Place, Publish, Rooms,
+};
+pub use moments::Places;
 pub use window::{Token, Window};
 
 use std::collections::VecDeque;
@@ -42,6 +46,7 @@ use crate::ports::{Record, Unavailable};
 use crate::receipts::Receipts;
 use crate::room::{self, Room};
 use crate::runtime::{Context, Counter, Ledger, Mailbox, Restart, Spec};
+use moments::Moments;
 use seats::Seats;
 
 /// Messages that wait for it: a herd of sockets that all enter at once.
@@ -50,8 +55,6 @@ pub const CAPACITY: usize = 16_384;
 pub const WINDOW: usize = 256;
 /// Recorded entries that wait for their turn; more are read when it comes.
 const AHEAD: usize = 1024;
-/// Momentary events that wait for theirs; more are dropped.
-const MOMENTS: usize = 1024;
 /// Recorded events in a row, while momentary ones wait.
 const IN_A_ROW: u32 = 64;
 /// How often the Record is looked at when nothing was told.
@@ -66,7 +69,7 @@ pub struct Broadcaster {
     follower: Follower,
     /// The last recorded event that all of its rooms were handed.
     handed: Seq,
-    moments: VecDeque<Ephemeral>,
+    moments: Moments,
     in_a_row: u32,
     recorded: Counter,
     momentary: Counter,
@@ -130,7 +133,7 @@ impl Broadcaster {
             record,
             follower: Follower::new(head, AHEAD),
             handed: head,
-            moments: VecDeque::new(),
+            moments: Moments::default(),
             in_a_row: 0,
             recorded: ledger.counter("recorded_events", "Recorded events handed out"),
             momentary: ledger.counter("momentary_events", "Momentary events handed out"),
@@ -235,6 +238,15 @@ impl Handler<Publish> for Broadcaster {
 
     fn handle(&mut self, Publish(event): Publish, ctx: &mut Context<Self>) {
         self.queue(event);
+        self.tend(ctx);
+    }
+}
+
+impl Handler<Entrust> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, Entrust { event, place }: Entrust, ctx: &mut Context<Self>) {
+        self.moments.keep(event, place);
         self.tend(ctx);
     }
 }
@@ -376,7 +388,7 @@ impl Broadcaster {
             }
             None => {
                 self.in_a_row = 0;
-                Event::Moment(self.moments.pop_front()?)
+                Event::Moment(self.moments.next()?)
             }
         };
         Some(Outgoing {
@@ -437,10 +449,9 @@ impl Broadcaster {
     }
 
     fn queue(&mut self, event: Ephemeral) {
-        if self.moments.len() < MOMENTS {
-            self.moments.push_back(event);
+        let Err(event) = self.moments.offer(event) else {
             return;
-        }
+        };
         self.dropped.add(1);
         if self.dropped.get().is_power_of_two() {
             tracing::warn!(

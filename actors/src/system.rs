@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::activity_logger::{ActivityLogger, Voice};
 use crate::announce::Crier;
-use crate::broadcaster::{Announce, Broadcaster, Heed, Leave, Listening, Publish};
+use crate::broadcaster::{Announce, Broadcaster, Heed, Leave, Listening, Places, Publish};
 use crate::consumer::{Flush, Told};
 use crate::hub::Hubs;
 use crate::janitor::{Janitor, Rounds};
@@ -118,6 +118,8 @@ impl System {
                 .noting(noted)
         });
         let publish = broadcaster.teller::<Publish>();
+        // For what would be missed: who is there, and what is stored as told.
+        let entrust = Places::default().teller(&broadcaster);
 
         let (admins, leave) = (publish.clone(), broadcaster.teller::<Leave>());
         let sockets = supervise(SocketRegistry::SPEC, ledger, &near, move |_| {
@@ -136,10 +138,10 @@ impl System {
         };
         let sight = Sight::default();
         let presence = settings.presence.map(|settings| {
-            let (publish, clock) = (publish.clone(), clock.clone());
+            let (entrust, clock) = (entrust.clone(), clock.clone());
             let book = Book::new(settings.timeout, sight.clone(), choices);
             supervise(PresenceRegistry::SPEC, ledger, &near, move |_| {
-                PresenceRegistry::new(book, publish, clock, settings.cleanup)
+                PresenceRegistry::new(book, entrust, clock, settings.cleanup)
             })
         });
         if let Some(presence) = &presence {
@@ -161,7 +163,7 @@ impl System {
         let activity_logger = ports.activity.map(|sink| {
             let record = ports.record.clone();
             let voice = Voice {
-                broadcaster: publish.clone(),
+                broadcaster: publish,
                 listening,
                 clock: clock.clone(),
             };
@@ -177,7 +179,7 @@ impl System {
                 }),
                 sink,
                 presence: presence.clone(),
-                broadcaster: publish,
+                broadcaster: entrust,
                 clock: clock.clone(),
                 settings: settings.notifications,
             };

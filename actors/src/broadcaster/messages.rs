@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix::Message;
 
+use super::moments;
 use crate::model::envelope::Ephemeral;
 use crate::model::event::Kind;
 use crate::model::record::{Entry, Seq};
@@ -16,10 +17,18 @@ use crate::subscriber::{Key, Subscriber};
 #[rtype(result = "()")]
 pub struct Announce(pub Arc<Entry>);
 
-/// Something momentary.
+/// Something momentary. While too many wait it is dropped, and that is counted.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Publish(pub Ephemeral);
+
+/// Something momentary that is not dropped: it comes with its place; see [`super::Places`].
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Entrust {
+    pub event: Ephemeral,
+    pub place: moments::Place,
+}
 
 /// The subscriber comes into the rooms. Gives the place from which on that holds: every recorded
 /// event after it reaches the subscriber, none up to it does.

@@ -6,6 +6,7 @@ use futures_util::future::{Either, select};
 
 use uuid::Uuid;
 
+use super::moments::PASSING;
 use super::*;
 use crate::hub::Hubs;
 use crate::model::event::Kind;
@@ -346,7 +347,7 @@ fn momentary_events_beyond_the_bound_are_dropped_and_recorded_ones_are_not() {
         let client = Client::open(&world.hubs);
         world.enter(&client, &[all(), episode(1)]).await;
         settle().await;
-        for _ in 0..MOMENTS {
+        for _ in 0..PASSING {
             // A change of rooms for each: they cannot all be on their way.
             world.moment("typing", &[all()], None);
             world.moment("typing", &[episode(1)], None);
@@ -358,8 +359,8 @@ fn momentary_events_beyond_the_bound_are_dropped_and_recorded_ones_are_not() {
             .iter()
             .filter(|name| *name == "typing")
             .count();
-        assert!((MOMENTS..2 * MOMENTS).contains(&moments), "{moments}");
-        assert_eq!(client.seqs(), (1..=MOMENTS as Seq).collect::<Vec<_>>());
+        assert!((PASSING..2 * PASSING).contains(&moments), "{moments}");
+        assert_eq!(client.seqs(), (1..=PASSING as Seq).collect::<Vec<_>>());
         let rooms = world.ledger.row("Room").unwrap();
         assert_eq!((rooms.rejected, rooms.lost), (0, 0));
     });

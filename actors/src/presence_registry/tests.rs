@@ -1,5 +1,6 @@
 //! The actor around the book: who is told, when the leases end, what a panic leaves.
 
+mod crowd;
 mod property;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::model::envelope::Ephemeral;
+use crate::model::event::Kind;
 use crate::model::identity::UserRef;
 use crate::model::presence::{Choice, Status, Subject};
 use crate::model::room::{Channel, Namespace, Room};
