@@ -2,7 +2,8 @@
 //!
 //! An event is encoded once for all sockets of its room, so the number in it is the same for all of them, and is this
 //! server's, not one socket's. It stands for the notification and the user it was for; who else shows it has nothing.
-//! The first socket that acknowledges it takes it off the list. What is on the list is bounded: the oldest go first.
+//! The first socket that acknowledges it takes it off the list when that is written; if that fails, another may. What is
+//! on the list is bounded: the oldest go first.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ struct List {
 struct Waiting {
     user: Uuid,
     notification: Uuid,
+    /// Somebody has acknowledged it, and that is being written.
+    taken: bool,
 }
 
 /// What an acknowledgement is worth.
@@ -78,12 +81,26 @@ impl Receipts {
         Some(self.0.lock().add(Waiting {
             user,
             notification: pushed.id,
+            taken: false,
         }))
     }
 
-    /// One of the user's sockets acknowledges this number.
+    /// One of the user's sockets acknowledges this number. Who is told that it is the first says what came of it:
+    /// [`Receipts::written`], or [`Receipts::put_back`].
     pub fn take(&self, number: u64, user: Uuid) -> Receipt {
         self.0.lock().take(number, user)
+    }
+
+    /// That it arrived is written.
+    pub fn written(&self, number: u64) {
+        self.0.lock().written(number);
+    }
+
+    /// That it arrived could not be written: the next who acknowledges it is the first.
+    pub fn put_back(&self, number: u64) {
+        if let Some(Some(waiting)) = self.0.lock().slot(number) {
+            waiting.taken = false;
+        }
     }
 
     /// How many may be acknowledged yet.
@@ -105,32 +122,37 @@ impl List {
         self.first + self.waiting.len() as u64 - 1
     }
 
+    fn slot(&mut self, number: u64) -> Option<&mut Option<Waiting>> {
+        let place = number.checked_sub(self.first)?;
+        self.waiting.get_mut(usize::try_from(place).ok()?)
+    }
+
     fn take(&mut self, number: u64, user: Uuid) -> Receipt {
-        let Some(place) = number.checked_sub(self.first) else {
-            return match number >= LOWEST {
-                true => Receipt::Late,
-                false => Receipt::Strange,
-            };
-        };
-        let slot = usize::try_from(place)
-            .ok()
-            .and_then(|place| self.waiting.get_mut(place));
-        let receipt = match slot {
+        if (LOWEST..self.first).contains(&number) {
+            return Receipt::Late;
+        }
+        match self.slot(number) {
             None => Receipt::Strange,
             Some(None) => Receipt::Late,
             Some(Some(waiting)) if waiting.user != user => Receipt::Strange,
-            Some(slot) => match slot.take() {
-                Some(waiting) => Receipt::First(waiting.notification),
-                None => Receipt::Late,
-            },
-        };
+            Some(Some(waiting)) if waiting.taken => Receipt::Late,
+            Some(Some(waiting)) => {
+                waiting.taken = true;
+                Receipt::First(waiting.notification)
+            }
+        }
+    }
+
+    fn written(&mut self, number: u64) {
+        if let Some(slot) = self.slot(number) {
+            *slot = None;
+        }
         while let Some(None) = self.waiting.front() {
             self.forget();
         }
         if self.waiting.is_empty() {
             self.waiting = VecDeque::new();
         }
-        receipt
     }
 
     fn forget(&mut self) {
@@ -176,8 +198,11 @@ mod tests {
         assert_eq!(receipts.take(second, bob), Receipt::Strange);
         assert_eq!(receipts.take(second, ada), Receipt::First(two));
         assert_eq!(receipts.take(second, ada), Receipt::Late);
+        receipts.written(second);
+        assert_eq!(receipts.take(second, ada), Receipt::Late);
         assert_eq!(receipts.len(), 2, "the first one keeps its place");
         assert_eq!(receipts.take(first, ada), Receipt::First(one));
+        receipts.written(first);
         assert!(receipts.is_empty());
         assert_eq!(receipts.take(first, ada), Receipt::Late);
         for strange in [0, 1, 7, second + 1, u64::MAX] {
@@ -185,6 +210,23 @@ mod tests {
         }
         // Numbers are not used again.
         assert!(receipts.expect(&push("notification", ada, one)) > Some(second));
+    }
+
+    #[test]
+    fn one_whose_arrival_could_not_be_written_may_be_acknowledged_again() {
+        let (receipts, ada, one) = (Receipts::default(), Uuid::now_v7(), Uuid::now_v7());
+        let number = receipts.expect(&push("notification", ada, one)).unwrap();
+        assert_eq!(receipts.take(number, ada), Receipt::First(one));
+        assert_eq!(
+            receipts.take(number, ada),
+            Receipt::Late,
+            "it is being written"
+        );
+        receipts.put_back(number);
+        assert_eq!(receipts.take(number, ada), Receipt::First(one));
+        receipts.written(number);
+        receipts.put_back(number);
+        assert_eq!(receipts.take(number, ada), Receipt::Late);
     }
 
     #[test]

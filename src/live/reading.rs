@@ -61,10 +61,14 @@ impl Live {
         let user = state.identity().user.id;
         match self.parts.receipts.take(number, user) {
             Receipt::First(id) => {
-                let inbox = self.parts.inbox.clone();
+                let (inbox, receipts) = (self.parts.inbox.clone(), self.parts.receipts.clone());
                 actix_rt::spawn(async move {
-                    if let Err(error) = inbox.delivered(user, id).await {
-                        tracing::warn!(%error, %id, "that a notification arrived is not written");
+                    match inbox.delivered(user, id).await {
+                        Ok(_) => receipts.written(number),
+                        Err(error) => {
+                            tracing::warn!(%error, %id, "that a notification arrived is not written");
+                            receipts.put_back(number);
+                        }
                     }
                 });
             }
