@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::event::Kind;
 use super::identity::UserRef;
+use super::notice::in_short;
 use super::policy::{self, SeenBy};
 use super::record::{NewEntry, Seq};
 
@@ -49,7 +50,7 @@ impl Particulars {
     pub fn of(entry: &NewEntry) -> Particulars {
         if entry.event == Kind::AdminAction.name() {
             return Particulars {
-                metadata: Some(entry.data.clone()),
+                metadata: Some(in_short(&entry.data)),
                 ..Particulars::default()
             };
         }

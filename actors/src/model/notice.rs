@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -26,6 +27,36 @@ pub struct Audience {
     pub role: Option<Role>,
     pub team: Option<String>,
     pub users: Vec<Uuid>,
+}
+
+/// Users of one sending whom the history names: a page of it has a hundred rows.
+const NAMED: usize = 100;
+
+/// An admin's action as the history has it. One that was sent to many names the first of them, by id, and says how many
+/// they were; all of them stand on the Record.
+pub fn in_short(data: &RawValue) -> Box<RawValue> {
+    let whole = || data.to_owned();
+    // Who is named by an id takes so much at least.
+    if data.get().len() < NAMED * 36 {
+        return whole();
+    }
+    let Ok(mut action) = serde_json::from_str::<Value>(data.get()) else {
+        return whole();
+    };
+    if action["action"] != SENT {
+        return whole();
+    }
+    let to = &mut action["sending"]["to"];
+    let Some(users) = to["users"]
+        .as_array_mut()
+        .filter(|users| users.len() > NAMED)
+    else {
+        return whole();
+    };
+    let count = users.len();
+    users.truncate(NAMED);
+    to["user_count"] = json!(count);
+    to_raw_value(&action).unwrap_or_else(|_| whole())
 }
 
 impl Audience {
@@ -101,8 +132,12 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// What it is about, if that is something that can be looked at.
+    /// What it is about, if that is something that can be looked at. Who looks at something that is deleted does not see
+    /// that it is.
     pub fn subject(&self) -> Option<Subject> {
+        if self.draft.kind == Kind::EpisodeDeleted.name() {
+            return None;
+        }
         let word = |name: &str| self.draft.data.get(name)?.as_str().map(str::to_owned);
         let kind = word("resource_type")?;
         ["episode", "job", "file", "composition"]
@@ -333,6 +368,26 @@ mod tests {
     }
 
     #[test]
+    fn nobody_sees_by_looking_at_an_episode_that_it_is_deleted() {
+        let made = of(
+            "episode_deleted",
+            None,
+            "episode",
+            json!({"title": "Pilot"}),
+        )
+        .unwrap();
+        assert_eq!(made.subject(), None);
+        let made = of(
+            "episode_created",
+            None,
+            "episode",
+            json!({"title": "Pilot"}),
+        )
+        .unwrap();
+        assert!(made.subject().is_some());
+    }
+
+    #[test]
     fn a_failed_job_is_told_of_to_its_creator_and_the_admins_whoever_did_it() {
         let ada = Uuid::now_v7();
         let data = json!({"kind": "render", "created_by": ada, "last_error": "no space", "episode_id": "e-1"});
@@ -381,6 +436,28 @@ mod tests {
             of("user_created", Some(admin), "user", json!({"id": ada})),
             None
         );
+    }
+
+    #[test]
+    fn the_history_names_the_first_hundred_of_many_and_says_how_many_they_are() {
+        let raw = |value: &Value| to_raw_value(value).unwrap();
+        let read = |short: Box<RawValue>| serde_json::from_str::<Value>(short.get()).unwrap();
+        let sending = |count: u128| {
+            let users: Vec<_> = (0..count).map(Uuid::from_u128).collect();
+            json!({"action": SENT, "sending": {"to": {"users": users}, "notification": {"message": "m"}}})
+        };
+        let few = sending(100);
+        assert_eq!(read(in_short(&raw(&few))), few);
+        let short = in_short(&raw(&sending(20_000)));
+        assert!(short.get().len() < 5_000, "{}", short.get().len());
+        let mut short = read(short);
+        assert_eq!(short["sending"]["to"]["user_count"].take(), 20_000);
+        let to = &mut short["sending"]["to"];
+        to.as_object_mut().unwrap().remove("user_count");
+        assert_eq!(short, sending(100));
+        // What is long otherwise stays as it is, to the letter.
+        let long = raw(&json!({"data": "x".repeat(10_000), "action": "socket/broadcast"}));
+        assert_eq!(in_short(&long).get(), long.get());
     }
 
     #[test]
