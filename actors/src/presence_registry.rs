@@ -8,6 +8,7 @@
 //! choice waits ([`Pressing`]).
 //! *Restart*: with all it knew, and with the events that it was about to tell. A socket whose end
 //! got lost is noticed by its closed line.
+//! *Answers* who chooses how it is seen when that is written, or two seconds later: what was answered is kept.
 //! *Never* decides by an event what a list does not say: both come from one change of [`Book`]. Never
 //! waits for the database: what is to outlive it is fetched by the Scribe.
 
@@ -27,8 +28,13 @@ pub use signs::Signs;
 
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, AsyncContext, Handler, MessageResult, SpawnHandle, Supervised};
+use actix::{
+    Actor, ActorContext, AsyncContext, Handler, MessageResult, ResponseFuture, SpawnHandle,
+    Supervised,
+};
+use chrono::SubsecRound;
 use serde::Deserialize;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::broadcaster::{Heard, Publish};
@@ -36,6 +42,9 @@ use crate::model::identity::UserRef;
 use crate::model::presence::Memo;
 use crate::runtime::{Clock, Context, Rejected, Restart, Spec, Teller};
 
+/// How long somebody who chooses how it is seen waits until that is written. It holds before, too; but until then it would
+/// not outlive the process.
+const WRITTEN: Duration = Duration::from_secs(2);
 /// When what the Broadcaster had no place for is told again.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -50,9 +59,12 @@ pub struct PresenceRegistry {
     alarm: Option<(Duration, SpawnHandle)>,
     /// It will tell again what the Broadcaster had no place for.
     telling: bool,
-    scribe: Teller<Pressing>,
+    /// `None`: nothing is written by anybody.
+    scribe: Option<Teller<Pressing>>,
     /// The Scribe was told, and has not asked since.
     pressed: bool,
+    /// Who chose, and is answered when that is written.
+    choosing: Vec<(Uuid, oneshot::Sender<()>)>,
 }
 
 // Life
@@ -78,8 +90,9 @@ impl PresenceRegistry {
             cleanup,
             alarm: None,
             telling: false,
-            scribe: Teller::nobody(),
+            scribe: None,
             pressed: false,
+            choosing: Vec::new(),
         }
     }
 }
@@ -162,8 +175,7 @@ impl Handler<Viewing> for PresenceRegistry {
 
     fn handle(&mut self, message: Viewing, ctx: &mut Context<Self>) -> Vec<Uuid> {
         let Viewing { subject, users } = message;
-        self.change(ctx, Book::expire);
-        self.book.viewing(&subject, users)
+        self.change(ctx, |book, now| book.viewing(&subject, users, now))
     }
 }
 
@@ -177,7 +189,7 @@ impl Handler<ListViewers> for PresenceRegistry {
 }
 
 impl Handler<Choose> for PresenceRegistry {
-    type Result = MessageResult<Choose>;
+    type Result = ResponseFuture<Own>;
 
     fn handle(&mut self, message: Choose, ctx: &mut Context<Self>) -> Self::Result {
         let Choose { sid, user, choice } = message;
@@ -185,10 +197,16 @@ impl Handler<Choose> for PresenceRegistry {
             book.choose(sid.as_ref(), &user, choice, now);
             book.own(&user, now)
         });
-        if !self.pressed {
-            self.pressed = self.scribe.tell(Pressing).is_ok();
-        }
-        MessageResult(own)
+        self.press();
+        let written = self.written(user.id);
+        let clock = self.clock.clone();
+        Box::pin(async move {
+            if let Some(written) = written {
+                // A Scribe that has failed drops nothing: it is written later, and holds here.
+                let _ = clock.within(WRITTEN, written).await;
+            }
+            own
+        })
     }
 }
 
@@ -233,6 +251,13 @@ impl Handler<Written> for PresenceRegistry {
 
     fn handle(&mut self, Written(memos): Written, _: &mut Context<Self>) {
         self.book.written(&memos);
+        let book = &self.book;
+        for (_, chosen) in self
+            .choosing
+            .extract_if(.., |(user, _)| !book.has_chosen(*user))
+        {
+            let _ = chosen.send(());
+        }
     }
 }
 
@@ -257,15 +282,35 @@ impl Handler<Employ> for PresenceRegistry {
     type Result = ();
 
     fn handle(&mut self, Employ(scribe): Employ, _: &mut Context<Self>) {
-        self.scribe = scribe;
+        self.scribe = Some(scribe);
         // Something may have waited for one already.
-        self.pressed = self.scribe.tell(Pressing).is_ok();
+        self.pressed = false;
+        self.press();
     }
 }
 
 // Work
 
 impl PresenceRegistry {
+    /// Something waits that should be written at once.
+    fn press(&mut self) {
+        if let Some(scribe) = self.scribe.as_ref().filter(|_| !self.pressed) {
+            self.pressed = scribe.tell(Pressing).is_ok();
+        }
+    }
+
+    /// Comes when what the user has chosen is written; `None`: nobody writes it.
+    fn written(&mut self, user: Uuid) -> Option<oneshot::Receiver<()>> {
+        self.scribe
+            .as_ref()
+            .filter(|_| self.book.has_chosen(user))?;
+        // Those who wait no longer have been answered.
+        self.choosing.retain(|(_, chosen)| !chosen.is_closed());
+        let (chosen, written) = oneshot::channel();
+        self.choosing.push((user, chosen));
+        Some(written)
+    }
+
     /// Changes the book, tells of what that changed for others, and sets the alarm anew.
     fn change<T>(
         &mut self,
@@ -274,7 +319,8 @@ impl PresenceRegistry {
     ) -> T {
         let now = Now {
             clock: self.clock.monotonic(),
-            wall: self.clock.now(),
+            // As what is stored: a row shows it beside such times.
+            wall: self.clock.now().trunc_subsecs(6),
         };
         self.book.expire(now);
         let result = change(&mut self.book, now);

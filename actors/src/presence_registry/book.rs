@@ -4,6 +4,7 @@
 //! ```text
 //! hold.rs    what keeps somebody there
 //! views.rs   who looks at what
+//! parted.rs  what those looked at who may come back at once
 //! memory.rs  what outlives somebody's presence
 //! lists.rs   what is, as lists and figures
 //! rows.rs    what the book gives
@@ -18,6 +19,7 @@
 mod hold;
 mod lists;
 mod memory;
+mod parted;
 mod rows;
 mod views;
 
@@ -30,17 +32,20 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::sight::Sight;
+use super::sight::{LastLook, Sight};
 use crate::model::identity::UserRef;
 use crate::model::presence::{Choice, Memo, Presence, Status, Subject};
 use crate::runtime::Trim;
 use crate::session::Outbox;
 use hold::{End, Ends, Hold};
 use memory::Memory;
+use parted::Parted;
 use views::Views;
 
 /// How long somebody stays when its last socket has gone.
 pub const GRACE: Duration = Duration::from_secs(3);
+/// Whoever looked by REST within so long looks at this moment; one that has looked longer ago may have gone since.
+pub const GLANCE: Duration = Duration::from_secs(10);
 /// Subjects that one socket views: as many as it may join rooms, each of which makes it a viewer.
 const SUBJECTS_OF_SOCKET: usize = 500;
 /// Changes that nobody was told of yet: more than one turn makes, unless the Broadcaster stands still.
@@ -61,6 +66,7 @@ pub struct Book {
     listed: BTreeSet<Place>,
     views: Views,
     sockets: HashMap<Arc<str>, Socket>,
+    parted: Parted,
     ends: Ends,
     memory: Memory,
     changes: VecDeque<Change>,
@@ -97,6 +103,7 @@ impl Book {
             listed: BTreeSet::new(),
             views: Views::new(sight),
             sockets: HashMap::new(),
+            parted: Parted::default(),
             ends: Ends::default(),
             memory: Memory::new(choices),
             changes: VecDeque::new(),
@@ -137,8 +144,12 @@ impl Book {
             subjects,
             suspect: false,
         };
-        self.sockets.insert(sid, socket);
+        let looked_at = self.parted.take(&sid, user.id);
+        self.sockets.insert(sid.clone(), socket);
         self.tell_presence(user.id, before);
+        for subject in looked_at {
+            self.view(Some(&sid), user, (*subject).clone(), now);
+        }
     }
 
     pub fn disconnected(&mut self, sid: &Arc<str>, outbox: &Outbox, now: Now) {
@@ -155,15 +166,21 @@ impl Book {
         self.sockets.trim();
         self.touch(socket.user, now);
         let until = now.clock + GRACE;
-        for subject in socket.subjects {
-            let Some(view) = self.views.get_mut(&subject, socket.user) else {
+        for subject in &socket.subjects {
+            let Some(view) = self.views.get_mut(subject, socket.user) else {
                 continue;
             };
             if view.hold.release(sid) {
-                let end = End::View(subject, socket.user);
-                view.hold.lease(end, until, false, &mut self.ends);
+                let end = End::View(subject.clone(), socket.user);
+                // It may have looked by REST as well, and that looks on.
+                let by_rest = view.last_look.at().map(|at| at + self.timeout);
+                let by_rest = by_rest.filter(|end| *end > until);
+                let (until, is_by_rest) = (by_rest.unwrap_or(until), by_rest.is_some());
+                view.hold.lease(end, until, is_by_rest, &mut self.ends);
             }
         }
+        self.parted
+            .keep(sid.clone(), socket.user, socket.subjects, until);
         if let Some(person) = self.people.get_mut(&socket.user)
             && person.hold.release(sid)
         {
@@ -228,6 +245,9 @@ impl Book {
     /// A socket, or (without one) the user with all it has, turns away: at once, since it says so.
     pub fn unview(&mut self, sid: Option<&Arc<str>>, user: Uuid, subject: &Subject, now: Now) {
         self.touch(user, now);
+        if sid.is_none() {
+            self.parted.turn_away(user, subject);
+        }
         let Some(view) = self.views.get_mut(subject, user) else {
             return;
         };
@@ -296,6 +316,9 @@ impl Book {
             let Some(view) = self.views.get_mut(&subject, user.id) else {
                 continue;
             };
+            if locked_out {
+                view.last_look = LastLook::default();
+            }
             if locked_out && view.hold.sockets.is_empty() {
                 self.end_view(&subject, user.id, None);
             } else if view.viewer.name != user.name {
@@ -314,6 +337,7 @@ impl Book {
 
     /// Ends every lease that is over.
     pub fn expire(&mut self, now: Now) {
+        self.parted.expire(now.clock);
         while let Some(end) = self.ends.take(now.clock) {
             match end {
                 End::Person(user) => {
@@ -336,13 +360,14 @@ impl Book {
         let Some(view) = self.views.get_unseen(subject, user) else {
             return false;
         };
-        let until = view.last_look.at() + timeout;
-        let stays = view.hold.lease.is_some_and(|lease| lease.by_rest) && until > now.clock;
-        if stays {
+        let until = view.last_look.at().map(|at| at + timeout);
+        let by_rest = view.hold.lease.is_some_and(|lease| lease.by_rest);
+        let until = until.filter(|until| by_rest && *until > now.clock);
+        if let Some(until) = until {
             let end = End::View(subject.clone(), user);
             view.hold.lease(end, until, true, &mut self.ends);
         }
-        stays
+        until.is_some()
     }
 
     /// Sockets whose line is closed and whose end was not told are let go all the same.
@@ -364,6 +389,11 @@ impl Book {
     /// See [`Memo`]; they are given again until they are written.
     pub fn unwritten(&self, most: usize) -> Vec<Memo> {
         self.memory.unwritten(most)
+    }
+
+    /// Whether the user has chosen how to be seen and that is not written yet.
+    pub fn has_chosen(&self, user: Uuid) -> bool {
+        self.memory.has_chosen(user)
     }
 
     pub fn written(&mut self, memos: &[Memo]) {

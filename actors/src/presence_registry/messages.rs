@@ -79,7 +79,7 @@ pub struct ListViewers {
 }
 
 /// How the user wants to be seen from now on; through which socket it says so, if through one. Gives its presence as it
-/// sees it itself.
+/// sees it itself, when the choice is written down or that takes too long.
 #[derive(Message)]
 #[rtype(result = "Own")]
 pub struct Choose {

@@ -27,35 +27,38 @@ pub(super) struct Seat {
 /// How long somebody looks.
 #[derive(Clone, Debug)]
 pub(super) enum Stay {
-    /// As long as a socket does.
-    Socket,
+    /// As long as a socket does; and by requests besides.
+    Socket(LastLook),
     /// Until then, whatever happens: its sockets are gone.
     Until(Duration),
     /// By requests: for a time after the last.
     Requests(LastLook),
 }
 
-/// When somebody last looked by a request; noted by whoever answers it.
+/// When somebody last looked by a request, in microseconds and one more; noted by whoever answers it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LastLook(Arc<AtomicU64>);
 
 impl LastLook {
     pub fn note(&self, now: Duration) {
         // 64 bits of microseconds last for half a million years.
-        self.0.fetch_max(now.as_micros() as u64, Ordering::Relaxed);
+        self.0
+            .fetch_max(now.as_micros() as u64 + 1, Ordering::Relaxed);
     }
 
-    pub fn at(&self) -> Duration {
-        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    /// `None`: never.
+    pub fn at(&self) -> Option<Duration> {
+        let micros = self.0.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(Duration::from_micros(micros))
     }
 }
 
 impl PartialEq for Seat {
     fn eq(&self, other: &Seat) -> bool {
         let same_stay = match (&self.stay, &other.stay) {
-            (Stay::Socket, Stay::Socket) => true,
             (Stay::Until(one), Stay::Until(other)) => one == other,
-            (Stay::Requests(one), Stay::Requests(other)) => Arc::ptr_eq(&one.0, &other.0),
+            (Stay::Socket(one), Stay::Socket(other))
+            | (Stay::Requests(one), Stay::Requests(other)) => Arc::ptr_eq(&one.0, &other.0),
             _ => false,
         };
         same_stay && self.viewer == other.viewer
@@ -108,9 +111,9 @@ impl Sight {
         let mut own = None;
         for seat in viewers.0.iter() {
             let there = match &seat.stay {
-                Stay::Socket => true,
+                Stay::Socket(_) => true,
                 Stay::Until(end) => *end > now,
-                Stay::Requests(last) => last.at() + timeout > now,
+                Stay::Requests(last) => last.at().is_some_and(|at| at + timeout > now),
             };
             if !there {
                 return None; // its end is about to be noticed
@@ -120,9 +123,8 @@ impl Sight {
             }
         }
         match own? {
-            Stay::Socket => {}
             Stay::Until(_) => return None,
-            Stay::Requests(last) => last.note(now),
+            Stay::Socket(last) | Stay::Requests(last) => last.note(now),
         }
         Some(viewers)
     }

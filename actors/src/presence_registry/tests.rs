@@ -287,7 +287,6 @@ fn who_looks_again_is_answered_from_what_is_laid_out_until_something_changes() {
         world.connect("s1").await;
         world.view(Some("s1")).await;
         world.clock.wind(Duration::from_secs(1000)).await;
-        assert!(look(ada()).is_some(), "a socket needs no renewal");
         world.registry.tell(world.gone("s1")).unwrap();
         world.clock.wind(Duration::from_secs(1)).await;
         assert_eq!(world.viewers().await.len(), 1);
@@ -296,5 +295,42 @@ fn who_looks_again_is_answered_from_what_is_laid_out_until_something_changes() {
         assert_eq!(look(ada()), None, "even before her end was noticed");
         settle().await;
         assert!(world.sight.is_empty(), "nothing is left behind");
+    });
+}
+
+#[test]
+fn who_looked_by_rest_while_a_socket_did_looks_on_when_the_socket_has_gone() {
+    on_actix(async {
+        let world = world();
+        world.connect("s1").await;
+        world.view(Some("s1")).await;
+        world.clock.wind(Duration::from_secs(1000)).await;
+        let look = || {
+            let (now, timeout) = (world.clock.monotonic(), Duration::from_secs(300));
+            world.sight.look(ada().id, &pilot(), now, timeout)
+        };
+        assert!(look().is_some(), "a socket needs no renewal");
+        world.registry.tell(world.gone("s1")).unwrap();
+        world.clock.wind(Duration::from_secs(299)).await;
+        assert_eq!(world.viewers().await.len(), 1);
+        world.clock.wind(Duration::from_secs(1)).await;
+        assert_eq!(world.viewers().await, []);
+        let left = world
+            .names()
+            .iter()
+            .filter(|name| *name == "viewer_left")
+            .count();
+        assert_eq!(left, 1);
+    });
+}
+
+#[test]
+fn since_when_somebody_looks_is_shown_in_whole_microseconds() {
+    on_actix(async {
+        let world = world();
+        world.clock.wind(Duration::from_nanos(1_234_567)).await;
+        let viewers = world.view(None).await;
+        let since = viewers.iter().next().unwrap().viewing_since;
+        assert_eq!(since, noon() + Duration::from_micros(1_234));
     });
 }

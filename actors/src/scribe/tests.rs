@@ -1,5 +1,6 @@
 //! What is written when, and what failures and panics leave.
 
+use futures_util::FutureExt;
 use uuid::Uuid;
 
 use super::*;
@@ -105,11 +106,19 @@ fn what_could_not_be_written_is_written_later_and_a_panic_loses_none_of_it() {
             .memory
             .faults
             .plan([Some(Fault::Before), Some(Fault::After)]);
-        world.presence.ask(choose).await.unwrap();
+        let mut chosen = std::pin::pin!(world.presence.ask(choose));
         settle().await;
         assert_eq!(world.memory.faults.calls(), 1, "at once");
+        assert!(
+            chosen.as_mut().now_or_never().is_none(),
+            "it is not written"
+        );
         assert!(world.memory.rows().is_empty());
         world.look().await;
+        assert!(
+            chosen.now_or_never().is_some(),
+            "nobody is kept waiting for long"
+        );
         assert_eq!(world.unwritten().await, 1, "it does not know");
         for how in [How::Now, How::InFuture, How::InSpawned] {
             assert_eq!(world.ledger.poke("Scribe", how), 1);
@@ -142,6 +151,9 @@ fn a_choice_is_written_at_once_and_one_that_comes_meanwhile_right_after() {
         for status in [Status::Away, Status::Busy, Status::Online] {
             let chosen = choose(1, status).await.unwrap();
             assert_eq!(chosen.chosen_status, status);
+            let row = world.memory.rows()[&user(1)].clone();
+            let kept = row.choice.map(|choice| choice.status);
+            assert_eq!(kept, Some(status), "what is answered is written");
             let more: Vec<_> = (2..40).map(|number| choose(number, status)).collect();
             for one in more {
                 one.await.unwrap();

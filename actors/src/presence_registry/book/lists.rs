@@ -79,9 +79,11 @@ impl Book {
                         name: viewer.name.clone(),
                         status: Status::Offline,
                         status_message: None,
-                        last_activity: view.map_or(viewer.viewing_since, |view| {
-                            now.wall - now.clock.saturating_sub(view.last_look.at())
-                        }),
+                        last_activity: view
+                            .and_then(|view| view.last_look.at())
+                            .map_or(viewer.viewing_since, |at| {
+                                now.wall - now.clock.saturating_sub(at)
+                            }),
                     },
                 };
                 Row {
@@ -94,11 +96,17 @@ impl Book {
             .collect()
     }
 
-    /// Which of the users look at it, seen or not.
-    pub fn viewing(&self, subject: &Subject, users: Vec<Uuid>) -> Vec<Uuid> {
-        let mut users = users;
-        users.retain(|user| self.views.get(subject, *user).is_some());
-        users
+    /// Which of the users look at it at this moment, seen or not: through a socket, or by a request just now. (A viewer by
+    /// REST is listed for much longer, and may have gone meanwhile.)
+    pub fn viewing(&self, subject: &Subject, users: Vec<Uuid>, now: super::Now) -> Vec<Uuid> {
+        let looks = |user: &Uuid| {
+            let Some(view) = self.views.get(subject, *user) else {
+                return false;
+            };
+            let just_now = |at| at + super::GLANCE > now.clock;
+            !view.hold.sockets.is_empty() || view.last_look.at().is_some_and(just_now)
+        };
+        users.into_iter().filter(looks).collect()
     }
 
     pub fn figures(&self) -> Figures {

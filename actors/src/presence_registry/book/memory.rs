@@ -88,6 +88,12 @@ impl Memory {
         .collect()
     }
 
+    /// Whether a choice of the user waits.
+    pub fn has_chosen(&self, user: Uuid) -> bool {
+        let unwritten = self.unwritten.get(&user);
+        unwritten.is_some_and(|unwritten| unwritten.choice.is_some())
+    }
+
     /// These stand in the database. What has changed meanwhile still waits.
     pub fn written(&mut self, memos: &[Memo]) {
         for memo in memos {

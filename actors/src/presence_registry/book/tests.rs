@@ -260,3 +260,71 @@ fn who_is_locked_out_is_not_kept_by_what_it_did_before() {
     book.expire(now(3000));
     assert_eq!((online(&book).len(), book.next_end()), (0, None));
 }
+
+#[test]
+fn a_socket_that_comes_back_within_the_grace_views_what_it_viewed_and_a_new_one_does_not() {
+    let mut book = book();
+    let line = connect(&mut book, 1, 1, 0);
+    for what in 1..=2 {
+        book.view(Some(&sid(1)), &user(1), subject(what), now(0));
+    }
+    changes(&mut book);
+    book.disconnected(&sid(1), &line, now(1000));
+    // One it leaves meanwhile, over REST.
+    book.unview(None, user(1).id, &subject(2), now(1500));
+    changes(&mut book);
+    connect(&mut book, 2, 1, 2000);
+    let line = connect(&mut book, 1, 1, 2000);
+    book.expire(now(600_000));
+    assert_eq!(changes(&mut book), [], "nobody has left");
+    assert_eq!(book.viewers(&subject(1)).len(), 1);
+    assert_eq!(book.viewers(&subject(2)).len(), 0);
+    // Too late, and it is a new thing; and of another user it is nothing.
+    book.disconnected(&sid(1), &line, now(600_000));
+    book.expire(now(603_000));
+    assert!(matches!(&changes(&mut book)[..], [Change::Left(..)]));
+    let line = connect(&mut book, 1, 1, 603_000);
+    assert_eq!(book.viewers(&subject(1)).len(), 0);
+    book.view(Some(&sid(1)), &user(1), subject(1), now(603_000));
+    book.disconnected(&sid(1), &line, now(604_000));
+    book.connected(sid(1), &user(3), Outbox::new(10), now(604_000));
+    assert!(!book.viewers(&subject(1)).has(user(3).id));
+}
+
+#[test]
+fn a_socket_that_comes_back_views_again_what_its_user_left_through_another() {
+    let mut book = book();
+    let line = connect(&mut book, 1, 1, 0);
+    connect(&mut book, 2, 1, 0);
+    for socket in 1..=2 {
+        book.view(Some(&sid(socket)), &user(1), subject(1), now(0));
+    }
+    book.disconnected(&sid(1), &line, now(0));
+    book.unview(Some(&sid(2)), user(1).id, &subject(1), now(1000));
+    changes(&mut book);
+    connect(&mut book, 1, 1, 2000);
+    assert!(matches!(&changes(&mut book)[..], [Change::Joined(..)]));
+}
+
+#[test]
+fn at_this_moment_looks_who_does_through_a_socket_or_has_by_rest_just_now() {
+    let mut book = book();
+    let looks = |book: &Book, at| book.viewing(&subject(1), vec![user(1).id], now(at)).len();
+    assert_eq!(looks(&book, 0), 0);
+    book.view(None, &user(1), subject(1), now(0));
+    assert_eq!((looks(&book, 9_999), looks(&book, 10_000)), (1, 0));
+    assert_eq!(
+        book.viewers(&subject(1)).len(),
+        1,
+        "it is listed for longer"
+    );
+    let line = connect(&mut book, 1, 1, 20_000);
+    book.view(Some(&sid(1)), &user(1), subject(1), now(20_000));
+    assert_eq!(looks(&book, 500_000), 1);
+    book.disconnected(&sid(1), &line, now(500_000));
+    assert_eq!(
+        looks(&book, 500_000),
+        0,
+        "it is gone, though nobody was told yet"
+    );
+}

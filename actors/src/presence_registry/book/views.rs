@@ -29,7 +29,7 @@ pub(super) struct Views {
 pub(super) struct View {
     pub viewer: Arc<Viewer>,
     pub hold: Hold,
-    /// By REST, if that is what its lease comes from.
+    /// By REST, also while a socket looks: its lease begins there when the socket has gone.
     pub last_look: LastLook,
 }
 
@@ -145,7 +145,7 @@ impl Views {
             .map(|(_, view)| Seat {
                 viewer: view.viewer.clone(),
                 stay: match view.hold.lease {
-                    None => Stay::Socket,
+                    None => Stay::Socket(view.last_look.clone()),
                     Some(lease) if lease.by_rest => Stay::Requests(view.last_look.clone()),
                     Some(lease) => Stay::Until(lease.end),
                 },

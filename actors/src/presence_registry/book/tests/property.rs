@@ -62,8 +62,12 @@ struct Model {
     vanished: BTreeMap<u8, bool>,
     /// Until when a user is there without a socket, and whether because of a request.
     lingers: BTreeMap<u8, (u64, bool)>,
-    /// Until when it views something without one.
+    /// Until when it views something whether it has one or not: because it was there, or because of a request.
     looks: BTreeMap<(u8, u8), u64>,
+    /// When it last looked at something by a request, unless it turned away since.
+    glances: BTreeMap<(u8, u8), u64>,
+    /// What sockets viewed that have gone, and until when they may come back to it.
+    parted: BTreeMap<u8, (u64, BTreeSet<u8>)>,
     statuses: BTreeMap<u8, Status>,
 }
 
@@ -92,6 +96,19 @@ impl Model {
         self.has_view(who, what) || looks.is_some_and(|until| *until > at)
     }
 
+    /// It looks by a request.
+    fn glance(&mut self, who: u8, what: u8, at: u64) {
+        let until = self.looks.entry((who, what)).or_default();
+        *until = (*until).max(at + 300_000);
+        self.glances.insert((who, what), at);
+    }
+
+    /// It looks at this very moment.
+    fn stares(&self, who: u8, what: u8, at: u64) -> bool {
+        let glance = self.glances.get(&(who, what));
+        self.has_view(who, what) || glance.is_some_and(|when| when + 10_000 > at)
+    }
+
     fn linger(&mut self, who: u8, until: u64, by_rest: bool) {
         if !self.has_socket(who) {
             let longer = self.lingers.get(&who).is_none_or(|(end, _)| *end < until);
@@ -117,22 +134,27 @@ impl Model {
         let Some(views) = self.sockets.remove(&socket) else {
             return;
         };
-        for what in views {
-            if !self.has_view(who, what) {
-                let until = self.looks.entry((who, what)).or_default();
+        for what in &views {
+            if !self.has_view(who, *what) {
+                let until = self.looks.entry((who, *what)).or_default();
                 *until = (*until).max(at + 3000);
             }
         }
+        self.parted.insert(socket, (at + 3000, views));
         self.linger(who, at + 3000, false);
     }
 
     fn step(&mut self, step: &Step, at: u64) {
         self.lingers.retain(|_, (until, _)| *until > at);
         self.looks.retain(|_, until| *until > at);
+        self.parted.retain(|_, (until, _)| *until > at);
         match *step {
             Step::Connect(socket) => {
                 self.vanished.remove(&socket);
-                self.sockets.entry(socket).or_default();
+                let views = self.sockets.entry(socket).or_default();
+                if let Some((_, viewed)) = self.parted.remove(&socket) {
+                    views.extend(viewed);
+                }
                 self.lingers.remove(&owner(socket));
             }
             Step::Disconnect(socket) => {
@@ -155,36 +177,37 @@ impl Model {
             }
             Step::Look(who, what) => {
                 self.act(who, at);
-                if !self.has_view(who, what) {
-                    let until = self.looks.entry((who, what)).or_default();
-                    *until = (*until).max(at + 300_000);
-                }
+                self.glance(who, what, at);
             }
             Step::View(by, who, what) => {
                 let who = by.map_or(who, owner);
                 self.act(who, at);
-                let held = self.has_view(who, what);
                 match by.and_then(|socket| self.sockets.get_mut(&socket)) {
                     Some(views) => {
                         views.insert(what);
-                        self.looks.remove(&(who, what));
                     }
-                    None if held => {}
-                    None => {
-                        let until = self.looks.entry((who, what)).or_default();
-                        *until = (*until).max(at + 300_000);
-                    }
+                    None => self.glance(who, what, at),
                 }
             }
             Step::Unview(by, who, what) => {
                 let who = by.map_or(who, owner);
                 self.act(who, at);
-                if by.is_none() {
-                    self.looks.remove(&(who, what));
-                }
+                let viewed = self.has_view(who, what);
                 for (socket, views) in &mut self.sockets {
                     if by.map_or(owner(*socket) == who, |by| by == *socket) {
                         views.remove(&what);
+                    }
+                }
+                // Its last socket says that it looks no longer, or the user itself does.
+                if by.is_none() || viewed && !self.has_view(who, what) {
+                    self.looks.remove(&(who, what));
+                    self.glances.remove(&(who, what));
+                }
+                if by.is_none() {
+                    for (socket, (_, views)) in &mut self.parted {
+                        if owner(*socket) == who {
+                            views.remove(&what);
+                        }
                     }
                 }
             }
@@ -314,8 +337,8 @@ proptest! {
                 prop_assert_eq!(book.own(&user(who), now(at)).connected, model.there(who, at));
                 for what in 0..2 {
                     let views = model.views(who, what, at);
-                    let looks = book.viewing(&subject(what), vec![id]) == [id];
-                    prop_assert_eq!(looks, views, "{} {}", who, what);
+                    let looks = book.viewing(&subject(what), vec![id], now(at)) == [id];
+                    prop_assert_eq!(looks, model.stares(who, what, at), "{} {}", who, what);
                     let shown = viewed.contains(&(subject(what).id, id));
                     prop_assert_eq!(shown, views && is_seen, "{} {}", who, what);
                 }
