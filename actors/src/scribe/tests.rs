@@ -88,6 +88,7 @@ fn everybody_who_was_there_is_written_once_in_batches() {
 fn what_could_not_be_written_is_written_later_and_a_panic_loses_none_of_it() {
     on_actix(async {
         let world = world();
+        settle().await;
         let ada = UserRef {
             id: user(1),
             name: "Ada".into(),
