@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::event::Kind;
 use super::identity::UserRef;
+use super::notice::in_short;
 use super::record::{Entry, Seq};
 use super::room::{Channel, Namespace};
 use crate::wire::frame::Frame;
@@ -95,13 +96,15 @@ const FORMS: usize = Namespace::ALL.len() + 2;
 
 impl Envelope {
     pub fn recorded(entry: &Entry) -> Envelope {
+        // Of an admin's sending to many the first are named, as in the history.
+        let short = (entry.event == Kind::AdminAction.name()).then(|| in_short(&entry.data));
         let wire = Wire {
             event: &entry.event,
             seq: Some(entry.seq),
             id: entry.id,
             timestamp: timestamp(entry.at),
             user: entry.actor.as_ref(),
-            data: &entry.data,
+            data: short.as_deref().unwrap_or(&entry.data),
         };
         Envelope::new(&wire, Some(entry.seq))
     }
