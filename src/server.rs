@@ -118,7 +118,7 @@ impl Application {
         let system = System::start(ports, settings(&config), &ledger).await?;
         let sealer = Sealer::new(secrets::get_or_make(&store, "resume").await?);
         let handles = system.handles.clone();
-        let inbox = Inbox::new(store.clone(), handles.broadcaster.clone());
+        let inbox = Inbox::new(store.clone(), handles.tidings.clone());
         let parts = live_parts(&store, &auth, &system, &ledger, inbox.clone());
         let live = Live::new(parts, live_settings(&config), sealer);
         let engine = Engine::new(Arc::new(live.clone()), engine_config(&config), &ledger);

@@ -34,5 +34,6 @@ pub mod subscriber;
 pub mod system;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod tidings;
 pub mod watchman;
 pub mod wire;

@@ -4,14 +4,15 @@
 //! *Tells* the Broadcaster: what is pushed, to the user's own room in `/feed`. Asks the RateLimiter for permits and the
 //! PresenceRegistry who looks.
 //! *Restart*: reads its cursor anew and goes on from there, in the middle of a notice's recipients too. Each recipient of
-//! each entry is decided about once; a push of a batch whose answer was lost is not repeated, and the row is there when
-//! the user looks. What waits for the end of quiet hours is stored, and found again.
+//! each entry is decided about once. What is stored as sent is pushed, if not now then when its lease is over
+//! (`notifier/pushing.rs`); what waits for the end of quiet hours is stored, and found again.
 //! *Never* holds up the one that told it.
 //!
 //! What an entry asks for is a rule of the model ([`notice`]), and what becomes of it for each recipient another one
 //! ([`crate::model::decision`]); [`Delivery`] brings together what they need.
 
 mod delivery;
+mod pushing;
 
 pub use delivery::Delivery;
 

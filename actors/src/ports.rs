@@ -78,6 +78,8 @@ pub struct Batch {
     pub from: Position,
     pub to: Position,
     pub decided: Vec<Decided>,
+    /// Until then what it sends is pushed by who writes it, and by nobody else.
+    pub lease: DateTime<Utc>,
 }
 
 /// Where the Notifier writes.
@@ -97,12 +99,21 @@ pub trait NotificationSink: Send + Sync {
 
     /// Stores the decisions, once per entry and user, with the notifications and folds that follow from them, and moves
     /// the position, in one transaction. `None`: the position is not `from`, and nothing was written. Else what is to
-    /// be pushed now, each with its user's unread count: what was sent, and each fold that was begun.
-    fn write(&self, batch: Batch) -> Answer<'_, Option<Vec<(Notification, u64)>>>;
+    /// be pushed now: what was sent, and each fold that was begun. It waits to be [`NotificationSink::pushed`] until the
+    /// batch's lease is over, and is due then. A fold that has grown is due [`GROWTH`] later.
+    ///
+    /// [`GROWTH`]: crate::model::notification::GROWTH
+    fn write(&self, batch: Batch) -> Answer<'_, Option<Vec<Notification>>>;
 
-    /// Those whose push has waited until now, at most `limit`, each with its user's unread count. Whoever is given them
-    /// pushes them: nobody else gets them.
-    fn due(&self, limit: usize) -> Answer<'_, Vec<(Notification, u64)>>;
+    /// Takes those whose push is due, at most `limit`, under this lease: until then nobody else gets them. What its user
+    /// would get in quiet hours, and is not urgent, waits for their end.
+    fn due(&self, limit: usize, lease: DateTime<Utc>) -> Answer<'_, Vec<Notification>>;
+
+    /// These, which were taken under this lease, were pushed. One that has changed since is not: it is due again.
+    fn pushed(&self, ids: Vec<Uuid>, lease: DateTime<Utc>) -> Answer<'_, ()>;
+
+    /// How many each of these has unread; who has none may be left out.
+    fn unread(&self, users: Vec<Uuid>) -> Answer<'_, Vec<(Uuid, u64)>>;
 
     /// When the next waiting push is due.
     fn next_due(&self) -> Answer<'_, Option<DateTime<Utc>>>;

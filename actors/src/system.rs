@@ -29,6 +29,7 @@ use crate::receipts::Receipts;
 use crate::runtime::{Clock, Courier, Ledger, Mailbox, supervise};
 use crate::scribe::{self, Scribe};
 use crate::socket_registry::SocketRegistry;
+use crate::tidings::Tidings;
 use crate::watchman::Watchman;
 
 /// What the actors need of the world.
@@ -69,6 +70,8 @@ pub struct Handles {
     pub hubs: Hubs,
     /// Pushes that clients may acknowledge.
     pub receipts: Receipts,
+    /// How users are told of their notifications.
+    pub tidings: Tidings,
     pub sockets: Mailbox<SocketRegistry>,
     pub presence: Option<Mailbox<PresenceRegistry>>,
     /// Who views what, to be read.
@@ -120,6 +123,7 @@ impl System {
         let publish = broadcaster.teller::<Publish>();
         // For what would be missed: who is there, and what is stored as told.
         let entrust = Places::default().teller(&broadcaster);
+        let tidings = Tidings::new(entrust.clone(), clock.clone());
 
         let (admins, leave) = (publish.clone(), broadcaster.teller::<Leave>());
         let sockets = supervise(SocketRegistry::SPEC, ledger, &near, move |_| {
@@ -138,7 +142,7 @@ impl System {
         };
         let sight = Sight::default();
         let presence = settings.presence.map(|settings| {
-            let (entrust, clock) = (entrust.clone(), clock.clone());
+            let clock = clock.clone();
             let book = Book::new(settings.timeout, sight.clone(), choices);
             supervise(PresenceRegistry::SPEC, ledger, &near, move |_| {
                 PresenceRegistry::new(book, entrust, clock, settings.cleanup)
@@ -179,7 +183,7 @@ impl System {
                 }),
                 sink,
                 presence: presence.clone(),
-                broadcaster: entrust,
+                tidings: tidings.clone(),
                 clock: clock.clone(),
                 settings: settings.notifications,
             };
@@ -221,6 +225,7 @@ impl System {
                 broadcaster,
                 hubs: Hubs::new(ledger),
                 receipts,
+                tidings,
                 sockets,
                 presence,
                 sight,

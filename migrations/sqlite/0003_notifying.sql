@@ -11,7 +11,7 @@ CREATE TABLE notification_preferences (
 CREATE TABLE notification_decisions (
     event_seq INTEGER NOT NULL,
     user_id BLOB NOT NULL,
-    result TEXT NOT NULL CHECK (result IN ('sent', 'seen', 'muted', 'deferred', 'folded')),
+    result TEXT NOT NULL CHECK (result IN ('sent', 'seen', 'muted', 'expired', 'deferred', 'folded')),
     -- The rule that decided.
     rule TEXT NOT NULL,
     -- Whether it counts against the limit of its hour.
@@ -26,8 +26,10 @@ CREATE TABLE notification_decisions (
     PRIMARY KEY (event_seq, user_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX notification_decisions_counted ON notification_decisions (user_id, at) WHERE counted = TRUE;
+-- Those that quiet hours held up: they move when their user changes the hours.
+CREATE INDEX notification_decisions_held ON notification_decisions (user_id) WHERE until IS NOT NULL;
 
--- Null: it is not waiting to be pushed.
+-- When it is pushed. Null: it was, or never is.
 ALTER TABLE notifications ADD COLUMN push_at INTEGER;
 -- Of one that stands for those above the limit: the beginning of their hour.
 ALTER TABLE notifications ADD COLUMN fold_hour INTEGER;

@@ -4,8 +4,10 @@ use callboard::store::activity::{self, Filter, Reader};
 use callboard::store::record;
 use callboard_actors::model::activity::Activity;
 use callboard_actors::model::identity::{Origin, Role, UserRef};
+use callboard_actors::model::notice::Audience;
 use callboard_actors::model::record::{NewEntry, Resource, Seq};
-use callboard_actors::ports::ActivitySink;
+use callboard_actors::ports::{ActivitySink, NotificationSink};
+use callboard_actors::testing::{notice, store_notices};
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -444,4 +446,17 @@ async fn the_dashboard_counts_everything(bed: Bed) {
     assert_eq!(found.week.by_user[0].user, ann);
     assert_eq!(found.users_by_role, [("editor".to_owned(), 1)]);
     assert_eq!((found.users_disabled, found.notifications_unread), (0, 0));
+    // Of two that nobody has read one has expired: it is in nobody's list.
+    let notices = [false, true].map(|expired| {
+        let seq = 100 + u64::from(expired);
+        let mut one = notice(seq, "call_sheet", "06:30".into(), Audience::all(), noon);
+        one.draft.expires_at = expired.then(|| bed.store.now() - TimeDelta::seconds(1));
+        one
+    });
+    let after = NotificationSink::position(&bed.store).await.unwrap().seq;
+    store_notices(&bed.store, after, after, notices.into())
+        .await
+        .unwrap();
+    let found = activity::dashboard(&bed.store).await.unwrap();
+    assert_eq!(found.notifications_unread, 1);
 }

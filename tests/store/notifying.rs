@@ -9,12 +9,12 @@ use callboard::store::{By, StoreError};
 use callboard_actors::model::decision::{Decision, Outcome, Rule};
 use callboard_actors::model::identity::{Role, User};
 use callboard_actors::model::notice::{Audience, Notice};
-use callboard_actors::model::notification::{FOLDED, Hour, Notification};
+use callboard_actors::model::notification::{FOLDED, GROWTH, Hour, Notification, Priority};
 use callboard_actors::model::preferences::{PreferencesPatch, QuietPatch};
 use callboard_actors::model::record::Seq;
 use callboard_actors::ports::{Batch, Decided, NotificationSink, Position};
 use callboard_actors::testing;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use futures_util::future::join_all;
 use uuid::Uuid;
 
@@ -26,6 +26,9 @@ on_both!(
     what_counts_is_counted_by_its_hour,
     everybody_is_accounted_for_once_and_the_folds_add_up,
     a_push_that_waits_is_taken_by_one_when_it_is_due,
+    what_is_sent_is_due_again_until_it_is_noted_as_pushed,
+    what_is_due_waits_on_if_it_is_quiet_by_then_and_says_so,
+    a_fold_that_grows_is_due_again_with_what_came_since,
     what_was_read_or_has_expired_or_is_a_disabled_users_is_not_pushed_later,
     changes_of_preferences_at_the_same_time_are_all_kept,
     preferences_go_on_the_record_and_move_what_waits,
@@ -66,15 +69,31 @@ async fn write(
     from: Position,
     to: Position,
     decided: Vec<Decided>,
-) -> Option<Vec<(Notification, u64)>> {
-    let batch = Batch { from, to, decided };
+) -> Option<Vec<Notification>> {
+    let batch = Batch {
+        from,
+        to,
+        decided,
+        lease: lease(bed),
+    };
     NotificationSink::write(&bed.store, batch).await.unwrap()
 }
 
-/// One entry after the other, each with these decisions.
-async fn entry(bed: &Bed, seq: Seq, all: Vec<Decided>) -> Vec<(Notification, u64)> {
-    let place = Position::after;
-    write(bed, place(seq - 1), place(seq), all).await.unwrap()
+fn lease(bed: &Bed) -> DateTime<Utc> {
+    bed.store.now() + TimeDelta::seconds(15)
+}
+
+async fn pushed(bed: &Bed, rows: &[Notification], lease: DateTime<Utc>) {
+    let ids = rows.iter().map(|row| row.id).collect();
+    bed.store.pushed(ids, lease).await.unwrap();
+}
+
+/// One entry after the other, each with these decisions. What they send is pushed.
+async fn entry(bed: &Bed, seq: Seq, all: Vec<Decided>) -> Vec<Notification> {
+    let (place, lease) = (Position::after, lease(bed));
+    let rows = write(bed, place(seq - 1), place(seq), all).await.unwrap();
+    pushed(bed, &rows, lease).await;
+    rows
 }
 
 async fn rows(bed: &Bed, user: &User) -> Vec<Notification> {
@@ -184,6 +203,7 @@ async fn what_counts_is_counted_by_its_hour(bed: Bed) {
         Outcome::Sent,
         Outcome::Seen,
         Outcome::Muted,
+        Outcome::Expired,
         Outcome::Folded,
         Outcome::Deferred,
     ];
@@ -192,8 +212,8 @@ async fn what_counts_is_counted_by_its_hour(bed: Bed) {
         entry(&bed, seq, vec![decided(&one, &ada, outcome, None)]).await;
     }
     bed.clock.advance(std::time::Duration::from_secs(3_600));
-    let one = notice(&bed, 6, Audience::user(ada.id));
-    entry(&bed, 6, vec![decided(&one, &ada, Outcome::Sent, None)]).await;
+    let one = notice(&bed, 7, Audience::user(ada.id));
+    entry(&bed, 7, vec![decided(&one, &ada, Outcome::Sent, None)]).await;
     let count = async |hour| bed.store.counts(hour, vec![ada.id, bob.id]).await.unwrap();
     assert_eq!(count(hour).await, [(ada.id, 2)]);
     assert_eq!(count(Hour::of(hour.end())).await, [(ada.id, 1)]);
@@ -251,6 +271,7 @@ async fn everybody_is_accounted_for_once_and_the_folds_add_up(bed: Bed) {
             from: Position::after(after),
             to: Position::after(seq),
             decided: all,
+            lease: lease(&bed),
         };
         let written = join_all([
             NotificationSink::write(&bed.store, batch.clone()),
@@ -330,25 +351,120 @@ async fn a_push_that_waits_is_taken_by_one_when_it_is_due(bed: Bed) {
         assert!(pushed.is_empty());
     }
     assert_eq!(bed.store.next_due().await.unwrap(), Some(until));
-    assert!(bed.store.due(100).await.unwrap().is_empty());
+    let until_then = lease(&bed);
+    assert!(bed.store.due(100, until_then).await.unwrap().is_empty());
     bed.clock.advance(hour.to_std().unwrap());
-    let other = bed.another().await;
+    let (other, lease) = (bed.another().await, lease(&bed));
     let mut taken = Vec::new();
     for _ in 0..3 {
-        let both = [&bed.store, &other].map(|store| store.due(7));
+        let both = [&bed.store, &other].map(|store| store.due(7, lease));
         for some in join_all(both).await {
             taken.extend(some.unwrap());
         }
     }
     // On PostgreSQL one may have passed over what the other had locked.
-    while let Some(more) = Some(bed.store.due(7).await.unwrap()).filter(|more| !more.is_empty()) {
+    while let Some(more) =
+        Some(bed.store.due(7, lease).await.unwrap()).filter(|more| !more.is_empty())
+    {
         taken.extend(more);
     }
-    assert!(taken.iter().all(|(_, unread)| *unread == 40));
-    let ids: BTreeSet<_> = taken.iter().map(|(row, _)| row.id).collect();
+    let unread = bed.store.unread(vec![ada.id]).await.unwrap();
+    assert_eq!(unread, [(ada.id, 40)]);
+    let ids: BTreeSet<_> = taken.iter().map(|row| row.id).collect();
     assert_eq!((ids.len(), taken.len()), (40, 40));
+    assert_eq!(bed.store.next_due().await.unwrap(), Some(lease));
+    pushed(&bed, &taken, lease).await;
     assert_eq!(bed.store.next_due().await.unwrap(), None);
     other.close().await;
+}
+
+async fn what_is_sent_is_due_again_until_it_is_noted_as_pushed(bed: Bed) {
+    let ada = bed.user("Ada", Role::Viewer, None).await;
+    let one = notice(&bed, 1, Audience::user(ada.id));
+    let sent = vec![decided(&one, &ada, Outcome::Sent, None)];
+    let (place, first) = (Position::after, lease(&bed));
+    let rows = write(&bed, place(0), place(1), sent).await.unwrap();
+    assert_eq!(bed.store.next_due().await.unwrap(), Some(first));
+    assert!(bed.store.due(100, first).await.unwrap().is_empty());
+    // Whoever wrote it was killed before it could push it.
+    bed.clock.advance(std::time::Duration::from_secs(15));
+    let second = lease(&bed);
+    let due = bed.store.due(100, second).await.unwrap();
+    assert_eq!((due.len(), due[0].id), (1, rows[0].id));
+    assert!(bed.store.due(100, second).await.unwrap().is_empty());
+    pushed(&bed, &due, first).await;
+    let next = bed.store.next_due().await.unwrap();
+    assert_eq!(next, Some(second), "the first has lost its lease");
+    pushed(&bed, &due, second).await;
+    assert_eq!(bed.store.next_due().await.unwrap(), None);
+}
+
+async fn what_is_due_waits_on_if_it_is_quiet_by_then_and_says_so(bed: Bed) {
+    let ada = bed.user("Ada", Role::Viewer, None).await;
+    // It is 08:00 by UTC.
+    let (now, hour) = (bed.store.now(), TimeDelta::hours(1));
+    for (seq, urgent) in [(1, false), (2, true)] {
+        let mut one = (*notice(&bed, seq, Audience::user(ada.id))).clone();
+        if urgent {
+            one.draft.priority = Priority::Urgent;
+        }
+        let one = Arc::new(one);
+        let deferred = vec![decided(&one, &ada, Outcome::Deferred, Some(now + hour))];
+        entry(&bed, seq, deferred).await;
+    }
+    // Nobody was there when it was due; now it is quiet again.
+    preferences::change(&bed.store, ada.id, quiet("10:00", "12:00"), By::nobody())
+        .await
+        .unwrap();
+    bed.sql(&format!(
+        "UPDATE notifications SET push_at = {}",
+        (now + hour).timestamp_micros()
+    ))
+    .await;
+    bed.clock.advance(std::time::Duration::from_secs(3 * 3_600));
+    let until = (now + hour * 4).trunc_subsecs(0);
+    let taken = lease(&bed);
+    let due = bed.store.due(100, taken).await.unwrap();
+    let seqs: Vec<_> = due.iter().map(|row| row.event_seq).collect();
+    assert_eq!(seqs, [Some(2)], "urgent is urgent");
+    pushed(&bed, &due, taken).await;
+    assert_eq!(bed.store.next_due().await.unwrap(), Some(until));
+    let found = decisions::find(&bed.store, 1, ada.id).await.unwrap();
+    assert_eq!(found.unwrap().until, Some(until));
+    bed.clock.advance(std::time::Duration::from_secs(3_600));
+    let due = bed.store.due(100, lease(&bed)).await.unwrap();
+    assert_eq!(due.len(), 1);
+}
+
+async fn a_fold_that_grows_is_due_again_with_what_came_since(bed: Bed) {
+    let ada = bed.user("Ada", Role::Viewer, None).await;
+    let (place, first) = (Position::after, lease(&bed));
+    let folded = async |seq: Seq, until| {
+        let one = notice(&bed, seq, Audience::user(ada.id));
+        let all = vec![decided(&one, &ada, Outcome::Folded, until)];
+        write(&bed, place(seq - 1), place(seq), all).await.unwrap()
+    };
+    let begun = folded(1, None).await;
+    // It grows while it is being pushed: that push does not count for what came now.
+    assert!(folded(2, None).await.is_empty());
+    pushed(&bed, &begun, first).await;
+    let grown = bed.store.now() + GROWTH;
+    assert_eq!(bed.store.next_due().await.unwrap(), Some(grown));
+    bed.clock.advance(std::time::Duration::from_secs(1));
+    folded(3, None).await;
+    let next = bed.store.next_due().await.unwrap().unwrap();
+    assert!(grown - next <= TimeDelta::microseconds(1), "no later");
+    bed.clock.advance(std::time::Duration::from_secs(2));
+    let taken = lease(&bed);
+    let due = bed.store.due(100, taken).await.unwrap();
+    assert_eq!((due.len(), due[0].id), (1, begun[0].id));
+    assert_eq!(due[0].data["count"], 3);
+    pushed(&bed, &due, taken).await;
+    assert_eq!(bed.store.next_due().await.unwrap(), None);
+    // In quiet hours it waits for their end.
+    let until = bed.store.now() + TimeDelta::hours(2);
+    folded(4, Some(until)).await;
+    assert_eq!(bed.store.next_due().await.unwrap(), Some(until));
 }
 
 async fn what_was_read_or_has_expired_or_is_a_disabled_users_is_not_pushed_later(bed: Bed) {
@@ -380,12 +496,11 @@ async fn what_was_read_or_has_expired_or_is_a_disabled_users_is_not_pushed_later
         .await
         .unwrap();
     bed.clock.advance(std::time::Duration::from_secs(3_600));
-    let due = bed.store.due(100).await.unwrap();
-    let due: Vec<_> = due
-        .iter()
-        .map(|(row, unread)| (row.user_id, row.event_seq, *unread))
-        .collect();
-    assert_eq!(due, [(ada.id, Some(3), 1)]);
+    let lease = lease(&bed);
+    let due = bed.store.due(100, lease).await.unwrap();
+    pushed(&bed, &due, lease).await;
+    let due: Vec<_> = due.iter().map(|row| (row.user_id, row.event_seq)).collect();
+    assert_eq!(due, [(ada.id, Some(3))]);
     assert_eq!(
         bed.store.next_due().await.unwrap(),
         None,
@@ -463,7 +578,14 @@ async fn preferences_go_on_the_record_and_move_what_waits(bed: Bed) {
     preferences::change(&bed.store, ada.id, quiet("07:00", "09:00"), By::nobody())
         .await
         .unwrap();
-    assert_eq!(next().await, Some(until - TimeDelta::hours(1)));
+    let sooner = until - TimeDelta::hours(1);
+    assert_eq!(next().await, Some(sooner));
+    let found = decisions::find(&bed.store, 1, ada.id).await.unwrap();
+    assert_eq!(
+        found.unwrap().until,
+        Some(sooner),
+        "who asks why is told so"
+    );
     preferences::change(&bed.store, ada.id, quiet("20:00", "21:00"), By::nobody())
         .await
         .unwrap();

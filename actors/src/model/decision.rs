@@ -3,11 +3,12 @@
 //! The rules in their order; the first that applies decides:
 //!
 //! 1. a muted type is not stored, however urgent;
-//! 2. `urgent` is pushed at once: nothing below holds for it, and it takes nobody's place under the limit;
-//! 3. who looks at what it is about has seen it: stored as read, not pushed, not counted;
-//! 4. above the limit of the hour it is folded;
-//! 5. in quiet hours it is stored, and pushed when they end;
-//! 6. else it is stored and pushed.
+//! 2. what has expired before it could be delivered is not stored;
+//! 3. `urgent` is pushed at once: nothing below holds for it, and it takes nobody's place under the limit;
+//! 4. who looks at what it is about has seen it: stored as read, not pushed, not counted;
+//! 5. above the limit of the hour it is folded;
+//! 6. in quiet hours it is stored, and pushed when they end;
+//! 7. else it is stored and pushed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,6 +25,7 @@ pub enum Outcome {
     Sent,
     Seen,
     Muted,
+    Expired,
     Deferred,
     Folded,
 }
@@ -37,6 +39,8 @@ pub enum Rule {
     Viewing,
     MutedTypes,
     Types,
+    /// It had expired before it could be delivered.
+    Expired,
     QuietHours,
     /// The server's limit.
     RateLimit,
@@ -73,9 +77,9 @@ macro_rules! words {
     };
 }
 
-words! { Outcome: Sent "sent" Seen "seen" Muted "muted" Deferred "deferred" Folded "folded" }
+words! { Outcome: Sent "sent" Seen "seen" Muted "muted" Expired "expired" Deferred "deferred" Folded "folded" }
 words! { Rule: Default "default" Urgent "urgent" Viewing "viewing" MutedTypes "muted_types" Types "types"
-QuietHours "quiet_hours" RateLimit "rate_limit" HourlyLimit "hourly_limit" }
+Expired "expired" QuietHours "quiet_hours" RateLimit "rate_limit" HourlyLimit "hourly_limit" }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -94,8 +98,13 @@ pub enum Permit {
     Refused,
 }
 
-/// What is decided without the limit: muted, urgent, seen. `None`: a permit is needed.
-pub fn before_limit(draft: &Draft, preferences: &Preferences, viewing: bool) -> Option<Decision> {
+/// What is decided without the limit, at `now`: muted, expired, urgent, seen. `None`: a permit is needed.
+pub fn before_limit(
+    draft: &Draft,
+    preferences: &Preferences,
+    viewing: bool,
+    now: DateTime<Utc>,
+) -> Option<Decision> {
     let decided = |outcome, rule| {
         Some(Decision {
             outcome,
@@ -109,6 +118,9 @@ pub fn before_limit(draft: &Draft, preferences: &Preferences, viewing: bool) -> 
     }
     if preferences.types.get(&draft.kind) == Some(&false) {
         return decided(Outcome::Muted, Rule::Types);
+    }
+    if draft.expires_at.is_some_and(|end| end <= now) {
+        return decided(Outcome::Expired, Rule::Expired);
     }
     if draft.priority == Priority::Urgent {
         return decided(Outcome::Sent, Rule::Urgent);
@@ -186,7 +198,7 @@ mod tests {
         viewing: bool,
         permit: Permit,
     ) -> (Outcome, Rule) {
-        let decision = before_limit(&draft(priority), preferences, viewing)
+        let decision = before_limit(&draft(priority), preferences, viewing, noon())
             .unwrap_or_else(|| after_limit(preferences, permit, 50, noon()));
         (decision.outcome, decision.rule)
     }
@@ -285,13 +297,36 @@ mod tests {
         assert!(after_limit(&quiet(), Permit::Granted, 50, noon()).counted);
         assert!(!after_limit(&quiet(), Permit::Refused, 50, noon()).counted);
         for decision in [
-            before_limit(&draft(Priority::Urgent), &none, false),
-            before_limit(&draft(Priority::Normal), &none, true),
-            before_limit(&draft(Priority::Normal), &muted(), false),
+            before_limit(&draft(Priority::Urgent), &none, false, noon()),
+            before_limit(&draft(Priority::Normal), &none, true, noon()),
+            before_limit(&draft(Priority::Normal), &muted(), false, noon()),
         ] {
             assert!(!decision.unwrap().counted);
         }
-        assert_eq!(before_limit(&draft(Priority::Normal), &none, false), None);
+        assert_eq!(
+            before_limit(&draft(Priority::Normal), &none, false, noon()),
+            None
+        );
+    }
+
+    #[test]
+    fn what_has_expired_is_decided_before_the_limit_and_not_stored_however_urgent() {
+        let none = Preferences::default();
+        for priority in [Priority::Normal, Priority::Urgent] {
+            let mut late = draft(priority);
+            late.expires_at = Some(noon());
+            let decision = before_limit(&late, &none, true, noon()).unwrap();
+            let expected = (Outcome::Expired, Rule::Expired, false);
+            assert_eq!(
+                (decision.outcome, decision.rule, decision.counted),
+                expected
+            );
+            let muted = before_limit(&late, &muted(), false, noon()).unwrap();
+            assert_eq!(muted.rule, Rule::MutedTypes);
+            let before = noon() - chrono::TimeDelta::microseconds(1);
+            let in_time = before_limit(&late, &none, false, before);
+            assert_ne!(in_time.map(|it| it.outcome), Some(Outcome::Expired));
+        }
     }
 
     #[test]

@@ -76,6 +76,9 @@ impl FromStr for Priority {
 /// The type of the one that stands for those above the limit.
 pub const FOLDED: &str = "folded";
 
+/// How long one that has grown waits until it is pushed again, with what came meanwhile.
+pub const GROWTH: TimeDelta = TimeDelta::seconds(3);
+
 /// How one reads that stands for `count`.
 pub fn fold_words(count: u64) -> (String, String) {
     (format!("And {count} more"), format!("and {count} more"))

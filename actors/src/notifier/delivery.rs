@@ -6,23 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use serde_json::value::to_raw_value;
 use uuid::Uuid;
 
 use super::Settings;
-use crate::broadcaster::Publish;
-use crate::model::decision::{Decision, Permit, after_limit, before_limit};
-use crate::model::envelope::Ephemeral;
-use crate::model::event::Kind;
+use super::pushing::Pushes;
+use crate::model::decision::{Decision, Outcome, Permit, after_limit, before_limit};
 use crate::model::notice::{Notice, notice};
-use crate::model::notification::{Hour, Notification};
+use crate::model::notification::{GROWTH, Hour, Notification};
 use crate::model::record::{Entry, Seq};
-use crate::model::room::{Channel, Namespace, Room};
 use crate::ports::{Batch, Decided, NotificationSink, Position, Recipient, Unavailable};
 use crate::presence_registry::{PresenceRegistry, Viewing};
 use crate::rate_limiter::{RateLimiter, Recount, Take};
-use crate::runtime::{AskError, Clock, Mailbox, Teller};
+use crate::runtime::{AskError, Clock, Mailbox};
+use crate::tidings::Tidings;
 
 /// How long the registry has to say who looks. Whoever it does not name in time does not.
 const VIEWING: Duration = Duration::from_millis(250);
@@ -34,7 +30,7 @@ pub struct Delivery {
     pub limiter: Mailbox<RateLimiter>,
     /// `None`: presence is switched off, and nobody is seen to look at anything.
     pub presence: Option<Mailbox<PresenceRegistry>>,
-    pub broadcaster: Teller<Publish>,
+    pub tidings: Tidings,
     pub clock: Clock,
     pub settings: Settings,
 }
@@ -45,6 +41,15 @@ pub struct Delivered {
     pub cursor: Seq,
     /// When the first of those is due whose push waits.
     pub next: Option<DateTime<Utc>>,
+}
+
+/// A batch that is written.
+struct Step {
+    to: Position,
+    /// When a push is due that it asks for.
+    next: Option<DateTime<Utc>>,
+    /// What is to be pushed now.
+    sent: Vec<Notification>,
 }
 
 /// The next batch before anything is decided.
@@ -66,6 +71,19 @@ impl Delivery {
         after: Seq,
         entries: Vec<Arc<Entry>>,
     ) -> Result<Delivered, Unavailable> {
+        let mut pushes = self.pushes();
+        let delivered = self.write_and_push(after, entries, &mut pushes).await;
+        // What was pushed before something failed was pushed.
+        self.note_pushed(pushes).await;
+        delivered
+    }
+
+    async fn write_and_push(
+        &self,
+        after: Seq,
+        entries: Vec<Arc<Entry>>,
+        pushes: &mut Pushes,
+    ) -> Result<Delivered, Unavailable> {
         let mut delivered = Delivered {
             cursor: after,
             next: None,
@@ -81,13 +99,21 @@ impl Delivery {
             return Ok(delivered);
         }
         while at != end {
+            if self.are_many(pushes) {
+                let done = std::mem::replace(pushes, self.pushes());
+                self.note_pushed(done).await;
+            }
             let rest = entries.iter().skip_while(|entry| entry.seq <= at.seq);
-            let step = self.step(at, rest);
+            let step = self.step(at, rest, pushes.lease);
             let step = self.clock.within(self.settings.batch_timeout, step).await;
-            // What was handed to the database may be written all the same; where that stands will be seen.
+            // What was handed to the database may be written all the same; where that stands will be seen, and what it
+            // sends is pushed when its lease is over.
             let late = || Unavailable("a batch took longer than it may".into());
             match step.ok_or_else(late)?? {
-                Some((to, next)) => {
+                Some(Step { to, next, sent }) => {
+                    self.push(sent, pushes).await;
+                    let left = pushes.left.then_some(pushes.lease);
+                    let next = next.into_iter().chain(left);
                     delivered.next = delivered.next.into_iter().chain(next).min();
                     delivered.cursor = to.seq;
                     at = to;
@@ -107,16 +133,25 @@ impl Delivery {
         &self,
         from: Position,
         rest: impl Iterator<Item = &Arc<Entry>>,
-    ) -> Result<Option<(Position, Option<DateTime<Utc>>)>, Unavailable> {
+        lease: DateTime<Utc>,
+    ) -> Result<Option<Step>, Unavailable> {
         let Plan { to, due } = self.plan(from, rest).await?;
         let decided = self.decide(due).await?;
-        let next = decided.iter().filter_map(|one| one.decision.until).min();
-        let batch = Batch { from, to, decided };
-        let Some(stored) = self.sink.write(batch).await? else {
-            return Ok(None);
+        let now = self.clock.now();
+        let due = |decision: Decision| match decision.outcome {
+            // The fold that it goes to may be pushed again.
+            Outcome::Folded => Some(decision.until.unwrap_or(now + GROWTH)),
+            _ => decision.until,
         };
-        self.push(stored);
-        Ok(Some((to, next)))
+        let next = decided.iter().filter_map(|one| due(one.decision)).min();
+        let batch = Batch {
+            from,
+            to,
+            decided,
+            lease,
+        };
+        let sent = self.sink.write(batch).await?;
+        Ok(sent.map(|sent| Step { to, next, sent }))
     }
 
     /// As many recipients of the next notices as one batch takes.
@@ -151,17 +186,16 @@ impl Delivery {
         &self,
         due: Vec<(Arc<Notice>, Vec<Recipient>)>,
     ) -> Result<Vec<Decided>, Unavailable> {
-        let mut all = Vec::new();
+        let (mut all, now) = (Vec::new(), self.clock.now());
         for (notice, recipients) in due {
             let viewers = self.viewers(&notice, &recipients).await;
             for recipient in recipients {
                 let viewing = viewers.contains(&recipient.user_id);
-                let decision = before_limit(&notice.draft, &recipient.preferences, viewing);
+                let decision = before_limit(&notice.draft, &recipient.preferences, viewing, now);
                 all.push((notice.clone(), recipient, decision));
             }
         }
         let mut permits = self.permits(&all).await?.into_iter();
-        let now = self.clock.now();
         let mut decide = |recipient: &Recipient, decision: Option<Decision>| {
             decision.unwrap_or_else(|| {
                 let permit = permits.next().unwrap_or(Permit::Refused);
@@ -221,58 +255,8 @@ impl Delivery {
     async fn recount(&self) -> Result<(), Unavailable> {
         self.limiter.ask(Recount).await.map_err(down)
     }
-
-    /// Pushes those whose time has come. Gives when the next one is due.
-    pub async fn push_due(&self) -> Result<Option<DateTime<Utc>>, Unavailable> {
-        loop {
-            self.push(self.sink.due(self.settings.batch_size).await?);
-            let next = self.sink.next_due().await?;
-            if next.is_none_or(|next| next > self.clock.now()) {
-                return Ok(next);
-            }
-        }
-    }
-
-    fn push(&self, stored: Vec<(Notification, u64)>) {
-        for (notification, unread) in stored {
-            if let Some(event) = event(&notification, unread, &self.clock) {
-                // A rejected push is counted by the mailbox; the row is there.
-                let _ = self.broadcaster.tell(Publish(event));
-            }
-        }
-    }
 }
 
 fn down(error: AskError) -> Unavailable {
     Unavailable(format!("the RateLimiter: {error}"))
-}
-
-/// A notification as its user's clients get it.
-#[derive(Serialize)]
-struct Push<'a> {
-    #[serde(flatten)]
-    notification: &'a Notification,
-    unread_count: u64,
-}
-
-fn event(notification: &Notification, unread_count: u64, clock: &Clock) -> Option<Ephemeral> {
-    let push = Push {
-        notification,
-        unread_count,
-    };
-    let data = to_raw_value(&push)
-        .inspect_err(|error| tracing::error!(%error, id = %notification.id, "not pushed"))
-        .ok()?;
-    Some(Ephemeral {
-        id: Uuid::now_v7(),
-        event: Kind::Notification.name().into(),
-        at: clock.now(),
-        user: None,
-        data,
-        audience: vec![Channel::room(
-            Namespace::Feed,
-            Room::User(notification.user_id),
-        )],
-        except: None,
-    })
 }

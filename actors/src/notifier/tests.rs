@@ -1,10 +1,12 @@
 //! The Notifier with every port faked: what it stores, pushes and keeps waiting, and how it goes on.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::*;
-use crate::broadcaster::{Broadcaster, Enter};
+use crate::broadcaster::{Broadcaster, Enter, Places};
 use crate::hub::Hubs;
 use crate::model::decision::{Outcome, Rule};
 use crate::model::identity::UserRef;
@@ -14,10 +16,12 @@ use crate::model::presence::Subject;
 use crate::model::room::{Channel, Namespace, Room};
 use crate::presence_registry::{Book, PresenceRegistry, Sight, View};
 use crate::rate_limiter::RateLimiter;
-use crate::runtime::{Clock, Ledger, Mailbox, supervise_here};
+use crate::runtime::{Clock, Ledger, Mailbox, Rejected, Teller, supervise_here};
 use crate::testing::{Client, Fault, MemoryNotifications, MemoryRecord, noon, on_actix, settle};
+use crate::tidings::Tidings;
 
 mod property;
+mod pushes;
 
 struct World {
     record: Arc<MemoryRecord>,
@@ -26,13 +30,29 @@ struct World {
     client: Client,
     notifier: Mailbox<Notifier>,
     presence: Mailbox<PresenceRegistry>,
-    _broadcaster: Mailbox<Broadcaster>,
+    tidings: Tidings,
+    /// The Broadcaster has no place.
+    deaf: Arc<AtomicBool>,
+    hubs: Hubs,
+    broadcaster: Mailbox<Broadcaster>,
 }
 
 impl World {
     /// Two users, of whom the first listens.
     async fn new() -> World {
         World::with(2, Settings::default()).await
+    }
+
+    /// A client of one more of the users.
+    async fn open(&self, user: Uuid) -> Client {
+        let client = Client::open(&self.hubs);
+        let own = Channel::room(Namespace::Feed, Room::User(user));
+        let enter = Enter {
+            subscriber: client.subscriber.clone(),
+            channels: vec![own],
+        };
+        self.broadcaster.ask(enter).await.unwrap();
+        client
     }
 
     async fn with(users: usize, settings: Settings) -> World {
@@ -44,7 +64,8 @@ impl World {
         let broadcaster = supervise_here(Broadcaster::SPEC, &ledger, |_| {
             Broadcaster::new(record.clone(), ledger.clone(), 0)
         });
-        let client = Client::open(&Hubs::new(&ledger));
+        let hubs = Hubs::new(&ledger);
+        let client = Client::open(&hubs);
         let own = Channel::room(Namespace::Feed, Room::User(sink.users[0]));
         let enter = Enter {
             subscriber: client.subscriber.clone(),
@@ -56,12 +77,24 @@ impl World {
         let presence = supervise_here(PresenceRegistry::SPEC, &ledger, |_| {
             PresenceRegistry::new(book, broadcaster.teller(), clock.clone(), long)
         });
+        let (places, deaf) = (
+            Places::default().teller(&broadcaster),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let refuses = deaf.clone();
+        let ears = Teller::from_fn("Broadcaster", move |event| {
+            match refuses.load(Ordering::Relaxed) {
+                true => Err(Rejected::Full),
+                false => places.tell(event),
+            }
+        });
+        let tidings = Tidings::new(ears, clock.clone());
         let counted = sink.clone();
         let delivery = Delivery {
             sink: sink.clone(),
             limiter: supervise_here(RateLimiter::SPEC, &ledger, |_| RateLimiter::new(counted)),
             presence: Some(presence.clone()),
-            broadcaster: broadcaster.teller(),
+            tidings: tidings.clone(),
             clock: clock.clone(),
             settings,
         };
@@ -76,7 +109,10 @@ impl World {
             client,
             notifier,
             presence,
-            _broadcaster: broadcaster,
+            tidings,
+            deaf,
+            hubs,
+            broadcaster,
         }
     }
 
@@ -274,8 +310,8 @@ fn a_notice_for_many_goes_on_after_the_last_recipient_who_was_dealt_with() {
             ..Settings::default()
         };
         let world = World::with(95, settings).await;
-        // Position, recipients, counts, write: the fourth batch fails.
-        let good = std::iter::repeat_n(None, 1 + 3 * 3);
+        // The position; of each batch recipients, counts, write, unread: the fourth batch fails.
+        let good = std::iter::repeat_n(None, 1 + 3 * 4);
         world.sink.faults.plan(good.chain([Some(Fault::Before)]));
         world.change("episode_created");
         settle().await;

@@ -1,5 +1,6 @@
 //! Notifications without a Notifier: notices by hand, stored for everybody whom they are for.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -28,7 +29,11 @@ pub fn notice(seq: Seq, kind: &str, message: String, to: Audience, at: DateTime<
     }
 }
 
-/// Stores notices, as sent, and moves from `after` to `upto`. Gives the place as it stands then, and what was stored.
+/// No clock shows it: nobody pushes them meanwhile.
+const LEASE: DateTime<Utc> = DateTime::from_timestamp(7_258_118_400, 0).expect("a time");
+
+/// Stores notices, as sent and pushed, and moves from `after` to `upto`. Gives the place as it stands then, and what was
+/// stored, each with what its user has unread.
 pub async fn store_notices(
     sink: &impl NotificationSink,
     after: Seq,
@@ -54,7 +59,18 @@ pub async fn store_notices(
         from: Position::after(after),
         to: Position::after(upto),
         decided,
+        lease: LEASE,
     };
     let stored = sink.write(batch).await?.unwrap_or_default();
+    let ids = stored.iter().map(|row| row.id).collect();
+    sink.pushed(ids, LEASE).await?;
+    let users: HashSet<_> = stored.iter().map(|row| row.user_id).collect();
+    let unread = sink.unread(users.into_iter().collect()).await?;
+    let unread: HashMap<_, _> = unread.into_iter().collect();
+    let count = |row: Notification| {
+        let unread = unread.get(&row.user_id).copied().unwrap_or(0);
+        (row, unread)
+    };
+    let stored = stored.into_iter().map(count).collect();
     Ok((sink.position().await?.seq, stored))
 }

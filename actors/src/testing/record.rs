@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
-use serde_json::value::RawValue;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use super::noon;
 use crate::model::envelope::{Delivery, Envelope};
 use crate::model::identity::{Origin, UserRef};
+use crate::model::notice::{SENT, Sending};
 use crate::model::record::{Entry, NewEntry, Resource, Seq, Span};
 use crate::model::room::{Channel, Namespace};
 use crate::ports::{Answer, Record, Unavailable};
@@ -157,6 +159,19 @@ impl MemoryRecord {
         entry.new.at = at;
         entries.push(Arc::new(entry));
         entries[entries.len() - 1].clone()
+    }
+
+    /// Commits what an admin sends at that time; see [`SENT`].
+    pub fn send_at(&self, sending: &Sending, at: DateTime<Utc>) -> Arc<Entry> {
+        let entry = self.append_at("admin_action", at);
+        let mut entry = Arc::unwrap_or_clone(entry);
+        let data = json!({ "action": SENT, "sending": sending });
+        entry.new.data = to_raw_value(&data).unwrap_or_default();
+        let (mut entries, entry) = (self.entries.lock(), Arc::new(entry));
+        if let Some(last) = entries.last_mut() {
+            *last = entry.clone();
+        }
+        entry
     }
 
     /// Commits an entry for all of `/episodes`.

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 use super::record::Faults;
 use crate::model::decision::{Decision, Outcome};
 use crate::model::notice::Notice;
-use crate::model::notification::{FOLDED, Hour, Notification};
+use crate::model::notification::{FOLDED, GROWTH, Hour, Notification, Priority};
 use crate::model::preferences::Preferences;
 use crate::model::presence::{Choice, Memo};
 use crate::model::record::{Entry, Seq};
@@ -79,6 +80,8 @@ pub struct MemoryNotifications {
     /// Without one nothing that waits is ever due.
     clock: Option<Clock>,
     state: Mutex<Notified>,
+    /// The next batch is written, and nobody ever hears of it.
+    pub silent: AtomicBool,
     pub faults: Faults,
 }
 
@@ -86,7 +89,7 @@ pub struct MemoryNotifications {
 struct Notified {
     preferences: HashMap<Uuid, Preferences>,
     rows: Vec<Notification>,
-    /// What waits, and until when.
+    /// What waits to be pushed, and until when.
     waiting: Vec<(DateTime<Utc>, Uuid)>,
     /// The hour that a fold stands for.
     folds: HashMap<Uuid, Hour>,
@@ -94,6 +97,13 @@ struct Notified {
     /// Batches that a test has counted by hand.
     before: Vec<(Uuid, DateTime<Utc>, u32)>,
     position: Position,
+}
+
+/// The time of a batch.
+#[derive(Clone, Copy)]
+struct When {
+    lease: DateTime<Utc>,
+    now: Option<DateTime<Utc>>,
 }
 
 impl MemoryNotifications {
@@ -141,6 +151,13 @@ impl MemoryNotifications {
         }
     }
 
+    /// Until when the push of this one waits.
+    pub fn waits(&self, id: Uuid) -> Option<DateTime<Utc>> {
+        let state = self.state.lock();
+        let mut waiting = state.waiting.iter();
+        waiting.find(|(_, of)| *of == id).map(|(until, _)| *until)
+    }
+
     /// The user has had so many at that time.
     pub fn decided(&self, user: Uuid, at: DateTime<Utc>, count: u32) {
         self.state.lock().before.push((user, at, count));
@@ -153,16 +170,8 @@ impl Notified {
         self.rows.iter().filter(of_user).count() as u64
     }
 
-    fn with_counts(&self, rows: Vec<Notification>) -> Vec<(Notification, u64)> {
-        let count = |row: Notification| {
-            let unread = self.unread(row.user_id);
-            (row, unread)
-        };
-        rows.into_iter().map(count).collect()
-    }
-
-    /// Gives what is pushed now.
-    fn decide(&mut self, decided: Decided) -> Option<Notification> {
+    /// Gives what is pushed now, under this lease.
+    fn decide(&mut self, decided: Decided, when: When) -> Option<Notification> {
         let Decided {
             notice,
             user_id,
@@ -188,18 +197,18 @@ impl Notified {
             expires_at: notice.draft.expires_at,
         };
         match decision.outcome {
-            Outcome::Muted => return None,
-            Outcome::Folded => return self.fold(row, decision),
+            Outcome::Muted | Outcome::Expired => return None,
+            Outcome::Folded => return self.fold(row, decision, when),
             Outcome::Sent | Outcome::Seen | Outcome::Deferred => {}
         }
         self.rows.push(row.clone());
-        if let Some(until) = decision.until {
-            self.waiting.push((until, row.id));
-        }
-        (decision.outcome == Outcome::Sent).then_some(row)
+        let sent = decision.outcome == Outcome::Sent;
+        let push_at = decision.until.or(sent.then_some(when.lease));
+        self.waiting.extend(push_at.map(|until| (until, row.id)));
+        sent.then_some(row)
     }
 
-    fn fold(&mut self, one: Notification, decision: Decision) -> Option<Notification> {
+    fn fold(&mut self, one: Notification, decision: Decision, when: When) -> Option<Notification> {
         let hour = Hour::of(one.created_at);
         let folds = &self.folds;
         let held = self.rows.iter_mut().find(|row| {
@@ -208,6 +217,15 @@ impl Notified {
         if let Some(fold) = held {
             let count = fold.data["count"].as_u64().unwrap_or(0) + 1;
             fold.data["count"] = count.into();
+            let (id, grown) = (fold.id, when.now.unwrap_or(one.created_at) + GROWTH);
+            let held = self.waiting.iter().position(|(_, of)| *of == id);
+            let held = held.map(|place| self.waiting.remove(place).0);
+            let push_at = decision.until.unwrap_or_else(|| {
+                // Not what somebody is pushing under a lease: that is noted as pushed without what came now.
+                let sooner = held.map(|held| held - TimeDelta::microseconds(1));
+                sooner.map_or(grown, |held| held.min(grown))
+            });
+            self.waiting.push((push_at, id));
             return None;
         }
         let fold = Notification {
@@ -218,11 +236,18 @@ impl Notified {
         };
         self.folds.insert(fold.id, hour);
         self.rows.push(fold.clone());
-        if let Some(until) = decision.until {
-            self.waiting.push((until, fold.id));
-            return None;
-        }
-        Some(fold)
+        self.waiting
+            .push((decision.until.unwrap_or(when.lease), fold.id));
+        decision.until.is_none().then_some(fold)
+    }
+
+    /// Until when a push waits that is due now: it is quiet for its user.
+    fn quiet(&self, id: Uuid, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let row = self.rows.iter().find(|row| row.id == id)?;
+        let quiet = self.preferences.get(&row.user_id)?.quiet_hours.as_ref()?;
+        quiet
+            .until(now)
+            .filter(|_| row.priority != Priority::Urgent)
     }
 }
 
@@ -273,23 +298,31 @@ impl NotificationSink for MemoryNotifications {
         })
     }
 
-    fn write(&self, batch: Batch) -> Answer<'_, Option<Vec<(Notification, u64)>>> {
+    fn write(&self, batch: Batch) -> Answer<'_, Option<Vec<Notification>>> {
         Box::pin(async move {
             tokio::task::yield_now().await;
-            self.faults.call(|| {
+            let sent = self.faults.call(|| {
                 let mut state = self.state.lock();
                 if state.position != batch.from {
                     return None;
                 }
                 state.position = batch.to;
+                let when = When {
+                    lease: batch.lease,
+                    now: self.clock.as_ref().map(Clock::now),
+                };
                 let decided = batch.decided.into_iter();
-                let pushed = decided.filter_map(|one| state.decide(one)).collect();
-                Some(state.with_counts(pushed))
-            })
+                let sent = decided.filter_map(|one| state.decide(one, when));
+                Some(sent.collect())
+            })?;
+            if self.silent.swap(false, Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+            Ok(sent)
         })
     }
 
-    fn due(&self, limit: usize) -> Answer<'_, Vec<(Notification, u64)>> {
+    fn due(&self, limit: usize, lease: DateTime<Utc>) -> Answer<'_, Vec<Notification>> {
         Box::pin(async move {
             self.faults.call(|| {
                 let Some(clock) = &self.clock else {
@@ -297,17 +330,44 @@ impl NotificationSink for MemoryNotifications {
                 };
                 let (now, mut state) = (clock.now(), self.state.lock());
                 let mut due = Vec::new();
-                state.waiting.retain(|(until, id)| {
-                    let is_due = *until <= now && due.len() < limit;
-                    if is_due {
-                        due.push(*id);
+                for (until, id) in std::mem::take(&mut state.waiting) {
+                    let is_due = until <= now && due.len() < limit;
+                    let row = state.rows.iter().find(|row| row.id == id);
+                    let gone = row.is_none_or(|row| {
+                        row.read_at.is_some() || row.expires_at.is_some_and(|end| end <= now)
+                    });
+                    match (is_due, state.quiet(id, now)) {
+                        (false, _) => state.waiting.push((until, id)),
+                        (true, _) if gone => {}
+                        (true, Some(quiet)) => state.waiting.push((quiet, id)),
+                        (true, None) => {
+                            state.waiting.push((lease, id));
+                            due.push(id);
+                        }
                     }
-                    !is_due
-                });
-                let rows = state.rows.iter();
-                let rows = rows.filter(|row| due.contains(&row.id) && row.read_at.is_none());
-                let rows = rows.cloned().collect();
-                state.with_counts(rows)
+                }
+                let rows = state.rows.iter().filter(|row| due.contains(&row.id));
+                rows.cloned().collect()
+            })
+        })
+    }
+
+    fn pushed(&self, ids: Vec<Uuid>, lease: DateTime<Utc>) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.faults.call(|| {
+                let waiting = &mut self.state.lock().waiting;
+                waiting.retain(|(until, id)| *until != lease || !ids.contains(id));
+            })
+        })
+    }
+
+    fn unread(&self, users: Vec<Uuid>) -> Answer<'_, Vec<(Uuid, u64)>> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            self.faults.call(|| {
+                let state = self.state.lock();
+                let count = |user: Uuid| (user, state.unread(user));
+                users.into_iter().map(count).collect()
             })
         })
     }

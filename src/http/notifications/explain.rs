@@ -66,7 +66,15 @@ async fn show(call: Call) -> Result<HttpResponse, ApiError> {
     let entry = record::after(store, event_seq - 1, 1).await?;
     let entry = entry.into_iter().find(|entry| entry.seq == event_seq);
     let entry = entry.ok_or_else(|| ApiError::not_found("event"))?;
+    let kept = call.state.config.notifications.retention;
+    let is_old = (store.now() - entry.at)
+        .to_std()
+        .is_ok_and(|age| age > kept);
     let answer = match due(&entry, user_id) {
+        // Whom it was for then cannot be told from what the user is now.
+        Ok(_) if is_old && decisions::is_done(store, event_seq).await? => {
+            explained("forgotten", FORGOTTEN)
+        }
         Err(why) => explained("not_recipient", why),
         Ok(_) if user.disabled => explained("not_recipient", DISABLED),
         Ok(notice) if notice.to.names(user.id, user.role, user.team.as_deref()) => {
@@ -97,6 +105,10 @@ const LATER: Why = (
     "too_late",
     "The user was not one of those whom it is for when they were told.",
 );
+const FORGOTTEN: Why = (
+    "retention",
+    "What was decided is not kept for so long: nobody knows any more.",
+);
 const BEHIND: Why = (
     "notifier_behind",
     "It is not decided yet: the Notifier has not come so far.",
@@ -120,6 +132,7 @@ fn words(rule: Rule) -> &'static str {
         Rule::Viewing => "The user was looking at it: stored as seen, not pushed.",
         Rule::MutedTypes => "The user mutes this type in `muted_types`: not stored.",
         Rule::Types => "The user mutes this type in `types`: not stored.",
+        Rule::Expired => "It had expired before it could be delivered: not stored.",
         Rule::QuietHours => "It came in the user's quiet hours: stored, pushed when they end.",
         Rule::RateLimit => "It was above the limit of the hour: folded into one.",
         Rule::HourlyLimit => "It was above the user's own limit of the hour: folded into one.",

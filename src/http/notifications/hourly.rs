@@ -9,6 +9,7 @@ use callboard_actors::model::decision::{Outcome, before_limit};
 use callboard_actors::model::notice::Sending;
 use callboard_actors::model::notification::Hour;
 use callboard_actors::ports::Recipient;
+use chrono::{DateTime, Utc};
 
 use crate::error::ApiError;
 use crate::http::limit::Limit;
@@ -30,12 +31,12 @@ pub async fn over(
     loop {
         let page = recipients::of(store, &sending.to, None, after, PAGE).await?;
         let decided =
-            |one: &Recipient| before_limit(&sending.notification, &one.preferences, false);
+            |one: &Recipient| before_limit(&sending.notification, &one.preferences, false, now);
         let mut unlimited = page.iter().filter_map(decided);
         if unlimited.any(|decision| decision.outcome != Outcome::Muted) {
             return Ok(None);
         }
-        let limited = standings(store, sending, &page, general, hour).await?;
+        let limited = standings(store, sending, &page, general, now).await?;
         if limited.iter().any(|standing| standing.left > 0) {
             return Ok(None);
         }
@@ -55,7 +56,7 @@ pub async fn tell(store: &Store, sending: &Sending, general: u32, headers: &mut 
     let hour = Hour::of(now);
     let standing = async {
         let page = recipients::of(store, &sending.to, None, None, PAGE).await?;
-        let standing = standings(store, sending, &page, general, hour).await?;
+        let standing = standings(store, sending, &page, general, now).await?;
         Ok::<_, ApiError>(standing.into_iter().max_by_key(|it| it.left))
     };
     if let Ok(Some(standing)) = standing.await {
@@ -81,14 +82,14 @@ async fn standings(
     sending: &Sending,
     page: &[Recipient],
     general: u32,
-    hour: Hour,
+    now: DateTime<Utc>,
 ) -> Result<Vec<Standing>, ApiError> {
     let limited: Vec<_> = page
         .iter()
-        .filter(|one| before_limit(&sending.notification, &one.preferences, false).is_none())
+        .filter(|one| before_limit(&sending.notification, &one.preferences, false, now).is_none())
         .collect();
     let ids: Vec<_> = limited.iter().map(|one| one.user_id).collect();
-    let counts = recipients::counts(store, hour, &ids).await?;
+    let counts = recipients::counts(store, Hour::of(now), &ids).await?;
     let counts: HashMap<_, _> = counts.into_iter().collect();
     let standing = |one: &&Recipient| {
         let quota = one.preferences.limit(general);

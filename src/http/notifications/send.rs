@@ -46,6 +46,8 @@ struct Sent {
     folded: u64,
     muted: u64,
     deferred: u64,
+    /// Not stored: it had expired before they could be told.
+    expired: u64,
     /// `false`: some are still to be dealt with, and will be.
     complete: bool,
     recipients: Vec<Reached>,
@@ -95,6 +97,7 @@ fn sent(event_seq: Seq, complete: bool, found: Outcomes) -> Sent {
         folded: found.of(Outcome::Folded),
         muted: found.of(Outcome::Muted),
         deferred: found.of(Outcome::Deferred),
+        expired: found.of(Outcome::Expired),
         complete,
         recipients: found.first,
     }
@@ -118,13 +121,12 @@ fn read(mut body: Fields, now: DateTime<Utc>) -> Result<Sending, ApiError> {
     if expires_at.is_some_and(|end| end <= now) {
         body.error("expires_at", "must lie ahead");
     }
+    let message = body.text("message", 1, 10_000);
+    let message = body.required("message", message);
     let notification = Draft {
         kind,
         title: body.text("title", 1, 300).into_option(),
-        message: body
-            .text("message", 1, 10_000)
-            .into_option()
-            .unwrap_or_default(),
+        message,
         data,
         priority: body
             .one_of::<Priority>("priority")

@@ -50,8 +50,9 @@ pub struct UnreadCount {
 pub struct ReadAll {
     /// How many were unread until now.
     updated: u64,
-    /// What has come since.
-    unread_count: u64,
+    /// What has come since. Not there if that cannot be told now.
+    #[schema(nullable = false)]
+    unread_count: Option<u64>,
 }
 
 /// `urgent` is pushed at once, whatever the hour and however many there were.
@@ -82,7 +83,7 @@ pub struct NewNotification {
     #[schema(min_length = 1, max_length = 300)]
     title: Option<String>,
     #[schema(min_length = 1, max_length = 10000)]
-    message: Option<String>,
+    message: String,
     /// At most 16 KiB.
     data: Option<Map<String, Value>>,
     priority: Option<Priority>,
@@ -102,6 +103,8 @@ pub struct SentNotifications {
     muted: u64,
     /// Stored, and pushed when their user's quiet hours end.
     deferred: u64,
+    /// Not stored: it had expired before they could be told.
+    expired: u64,
     /// `false`: it took too long to wait for. What is left is done all the same.
     complete: bool,
     /// The first 1,000, by id.
@@ -111,9 +114,9 @@ pub struct SentNotifications {
 #[derive(ToSchema)]
 pub struct SentNotification {
     user_id: Uuid,
-    /// sent, seen, folded, muted or deferred
+    /// sent, seen, folded, muted, expired or deferred
     result: String,
-    /// Of a folded one: the fold's. A muted one has none.
+    /// Of a folded one: the fold's. A muted or expired one has none.
     #[schema(nullable = false)]
     notification_id: Option<Uuid>,
 }
@@ -188,10 +191,10 @@ pub enum Day {
 pub struct Explanation {
     event_seq: u64,
     user_id: Uuid,
-    /// sent, seen, muted, deferred, folded, not_recipient, or pending
+    /// sent, seen, muted, expired, deferred, folded, not_recipient, forgotten, or pending
     result: String,
-    /// What decided: default, urgent, viewing, muted_types, types, quiet_hours, rate_limit, hourly_limit; no_notice,
-    /// own_action, disabled, not_addressed, too_late; notifier_behind, switched_off
+    /// What decided: default, urgent, viewing, muted_types, types, expired, quiet_hours, rate_limit, hourly_limit;
+    /// no_notice, own_action, disabled, not_addressed, too_late; retention; notifier_behind, switched_off
     rule: String,
     explanation: String,
     /// When a deferred one is pushed.

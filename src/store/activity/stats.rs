@@ -242,9 +242,10 @@ pub async fn dashboard(store: &Store) -> Result<Dashboard> {
         "SELECT 'episodes', status, COUNT(*) FROM episodes GROUP BY status
          UNION ALL SELECT 'users', role, COUNT(*) FROM users WHERE disabled = FALSE GROUP BY role
          UNION ALL SELECT 'disabled', '', COUNT(*) FROM users WHERE disabled = TRUE
-         UNION ALL SELECT 'unread', '', COUNT(*) FROM notifications WHERE read_at IS NULL
-         UNION ALL SELECT 'activity', '', CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM activity_counts"
-            => all (String, String, i64)
+         UNION ALL SELECT 'unread', '', COUNT(*) FROM notifications
+             WHERE read_at IS NULL AND (expires_at IS NULL OR expires_at > $1)
+         UNION ALL SELECT 'activity', '', CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM activity_counts",
+        micros(now) => all (String, String, i64)
     )?;
     let of = |what: &str| {
         let rows = rows.iter().filter(|row| row.0 == what);

@@ -4,7 +4,7 @@
 //! The position is the lock between nodes, and the decisions are what is stored once for each entry and user: what there
 //! is a decision about already asks for nothing more.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use callboard_actors::model::decision::Outcome;
@@ -25,8 +25,6 @@ use super::{recipients, waiting};
 use crate::store::convert::{column, json, micros, seq};
 use crate::store::cursors::Consumer;
 use crate::store::{Conn, Result, Store, Tx};
-
-type Stored = Vec<(Notification, u64)>;
 
 /// A notification as it is handed to the database: the columns' types in JSON, so that a batch is one parameter.
 #[derive(Serialize)]
@@ -94,7 +92,7 @@ fn clean(text: &str) -> String {
     text.replace('\0', "")
 }
 
-async fn write(store: &Store, batch: Batch) -> Result<Option<Stored>> {
+async fn write(store: &Store, batch: Batch) -> Result<Option<Vec<Notification>>> {
     let now = store.now();
     store
         .write(move |tx| {
@@ -107,7 +105,7 @@ async fn write(store: &Store, batch: Batch) -> Result<Option<Stored>> {
                 }
                 match batch.decided.is_empty() {
                     true => Ok(Some(Vec::new())),
-                    false => Ok(Some(store_all(tx, batch.decided, now).await?)),
+                    false => Ok(Some(store_all(tx, batch, now).await?)),
                 }
             })
         })
@@ -115,7 +113,8 @@ async fn write(store: &Store, batch: Batch) -> Result<Option<Stored>> {
 }
 
 /// Gives what is pushed now.
-async fn store_all(tx: &mut Tx, decided: Vec<Decided>, now: DateTime<Utc>) -> Result<Stored> {
+async fn store_all(tx: &mut Tx, batch: Batch, now: DateTime<Utc>) -> Result<Vec<Notification>> {
+    let Batch { decided, lease, .. } = batch;
     let mut folds = Folds::held(tx, &decided).await?;
     let ids: Vec<_> = decided.iter().map(|one| id_of(one, &mut folds)).collect();
     let fresh = insert_decisions(tx, &decided, &ids, now).await?;
@@ -131,14 +130,17 @@ async fn store_all(tx: &mut Tx, decided: Vec<Decided>, now: DateTime<Utc>) -> Re
             continue;
         }
         let row = notification(id, &one.notice, one.user_id, one.decision.outcome);
-        rows.push(NewRow::of(&row, one.decision.until, None)?);
-        if one.decision.outcome == Outcome::Sent {
+        let sent = one.decision.outcome == Outcome::Sent;
+        let push_at = one.decision.until.or(sent.then_some(lease));
+        rows.push(NewRow::of(&row, push_at, None)?);
+        if sent {
             pushed.push(row);
         }
     }
     let folds::Changed { begun, grown } = folds.changed();
     for fold in begun {
-        rows.push(NewRow::of(&fold.row, fold.until, Some(fold.hour))?);
+        let push_at = fold.until.unwrap_or(lease);
+        rows.push(NewRow::of(&fold.row, Some(push_at), Some(fold.hour))?);
         if fold.until.is_none() {
             pushed.push(fold.row);
         }
@@ -147,15 +149,15 @@ async fn store_all(tx: &mut Tx, decided: Vec<Decided>, now: DateTime<Utc>) -> Re
         insert(tx, &rows).await?;
     }
     if !grown.is_empty() {
-        folds::update(tx, &grown).await?;
+        folds::update(tx, &grown, now).await?;
     }
-    with_counts(tx, pushed, now).await
+    Ok(pushed)
 }
 
 /// What will stand for it: nothing, a notification of its own, or a fold.
 fn id_of(one: &Decided, folds: &mut Folds) -> Option<Uuid> {
     match one.decision.outcome {
-        Outcome::Muted => None,
+        Outcome::Muted | Outcome::Expired => None,
         Outcome::Folded => Some(folds.id(one.user_id, Hour::of(one.notice.at))),
         // Made by the program: rising, so that they sort by age.
         Outcome::Sent | Outcome::Seen | Outcome::Deferred => Some(Uuid::now_v7()),
@@ -240,17 +242,10 @@ async fn insert(tx: &mut Tx, rows: &[NewRow]) -> Result<()> {
     Ok(())
 }
 
-/// Each with how many its user has unread now.
-pub(super) async fn with_counts(
-    conn: &mut Conn,
-    rows: Vec<Notification>,
-    now: DateTime<Utc>,
-) -> Result<Stored> {
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let users: HashSet<_> = rows.iter().map(|row| row.user_id).collect();
-    let users: Vec<_> = users.into_iter().map(hex).collect();
+/// How many each of these has unread; who has none is left out.
+async fn unread(store: &Store, users: &[Uuid]) -> Result<Vec<(Uuid, u64)>> {
+    let users: Vec<_> = users.iter().copied().map(hex).collect();
+    let mut conn = store.read().await?;
     let text = by_database!(
         conn,
         sqlite: "SELECT user_id, COUNT(*) FROM notifications
@@ -260,13 +255,9 @@ pub(super) async fn with_counts(
                    WHERE user_id IN (SELECT value::uuid FROM json_array_elements_text($1::json)) AND read_at IS NULL
                      AND (expires_at IS NULL OR expires_at > $2) GROUP BY user_id",
     );
-    let counts = sql!(conn, text, &json(&users)?, micros(now) => all (Uuid, i64))?;
-    let counts: HashMap<_, _> = counts.into_iter().collect();
-    let count = |row: Notification| {
-        let count = counts.get(&row.user_id).copied().unwrap_or(0);
-        (row, u64::try_from(count).unwrap_or_default())
-    };
-    Ok(rows.into_iter().map(count).collect())
+    let counts = sql!(&mut conn, text, &json(&users)?, micros(store.now()) => all (Uuid, i64))?;
+    let count = |(id, count)| (id, u64::try_from(count).unwrap_or_default());
+    Ok(counts.into_iter().map(count).collect())
 }
 
 impl Consumer {
@@ -316,12 +307,20 @@ impl NotificationSink for Store {
         async move { Ok(recipients::counts(self, hour, &users).await?) }.boxed()
     }
 
-    fn write(&self, batch: Batch) -> Answer<'_, Option<Stored>> {
+    fn write(&self, batch: Batch) -> Answer<'_, Option<Vec<Notification>>> {
         async move { write(self, batch).await.map_err(Unavailable::from) }.boxed()
     }
 
-    fn due(&self, limit: usize) -> Answer<'_, Stored> {
-        async move { Ok(waiting::take(self, limit).await?) }.boxed()
+    fn due(&self, limit: usize, lease: DateTime<Utc>) -> Answer<'_, Vec<Notification>> {
+        async move { Ok(waiting::take(self, limit, lease).await?) }.boxed()
+    }
+
+    fn pushed(&self, ids: Vec<Uuid>, lease: DateTime<Utc>) -> Answer<'_, ()> {
+        async move { Ok(waiting::pushed(self, ids, lease).await?) }.boxed()
+    }
+
+    fn unread(&self, users: Vec<Uuid>) -> Answer<'_, Vec<(Uuid, u64)>> {
+        async move { Ok(unread(self, &users).await?) }.boxed()
     }
 
     fn next_due(&self) -> Answer<'_, Option<DateTime<Utc>>> {

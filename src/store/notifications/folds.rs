@@ -5,7 +5,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use callboard_actors::model::decision::Outcome;
-use callboard_actors::model::notification::{FOLDED, Hour, Notification, Priority, fold_words};
+use callboard_actors::model::notification::{
+    FOLDED, GROWTH, Hour, Notification, Priority, fold_words,
+};
 use callboard_actors::ports::Decided;
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
@@ -27,7 +29,7 @@ struct Fold {
     content: Content,
     /// It has a row.
     stored: bool,
-    /// What was added now: when the first of it happened, and until when the push of a new fold waits.
+    /// What was added now: when the first of it happened, and until when its push waits.
     added: Option<(DateTime<Utc>, Option<DateTime<Utc>>)>,
 }
 
@@ -59,6 +61,8 @@ pub(super) struct Grown {
     title: String,
     message: String,
     data: String,
+    /// It is quiet for its user until then.
+    quiet: Option<i64>,
 }
 
 pub(super) struct Changed {
@@ -137,6 +141,7 @@ impl Folds {
                     title,
                     message,
                     data: data.to_string(),
+                    quiet: until.map(micros),
                 });
                 continue;
             }
@@ -160,17 +165,22 @@ impl Folds {
     }
 }
 
-pub(super) async fn update(tx: &mut Tx, grown: &[Grown]) -> Result<()> {
+/// What has grown is pushed again: when its user's quiet hours end, or else a little later, with what comes until then.
+/// If it waits for that already, it waits no longer for this; and what somebody is pushing right now under a lease gets
+/// another time, however little sooner, lest it be noted as pushed with what came now.
+pub(super) async fn update(tx: &mut Tx, grown: &[Grown], now: DateTime<Utc>) -> Result<()> {
     let text = by_database!(
         tx,
-        sqlite: "UPDATE notifications SET title = new.title, message = new.message, data = new.data
+        sqlite: "UPDATE notifications SET title = new.title, message = new.message, data = new.data,
+                     push_at = COALESCE(new.quiet, MIN(COALESCE(push_at - 1, $2), $2))
                  FROM (SELECT unhex(value->>'id') AS id, value->>'title' AS title, value->>'message' AS message,
-                              value->>'data' AS data FROM json_each($1)) AS new
+                              value->>'data' AS data, value->>'quiet' AS quiet FROM json_each($1)) AS new
                  WHERE notifications.id = new.id",
-        postgres: "UPDATE notifications SET title = new.title, message = new.message, data = new.data
-                   FROM json_to_recordset($1::json) AS new (id uuid, title text, message text, data text)
+        postgres: "UPDATE notifications SET title = new.title, message = new.message, data = new.data,
+                       push_at = COALESCE(new.quiet, LEAST(COALESCE(push_at - 1, $2), $2))
+                   FROM json_to_recordset($1::json) AS new (id uuid, title text, message text, data text, quiet bigint)
                    WHERE notifications.id = new.id",
     );
-    sql!(tx, text, &json(&grown)? => execute)?;
+    sql!(tx, text, &json(&grown)?, micros(now + GROWTH) => execute)?;
     Ok(())
 }

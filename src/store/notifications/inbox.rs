@@ -119,12 +119,17 @@ pub async fn read_all(store: &Store, user_id: Uuid) -> Result<u64> {
     store
         .write(move |tx| {
             Box::pin(async move {
-                sql!(
+                let text = by_database!(
                     tx,
-                    "UPDATE notifications SET read_at = $2
-                     WHERE user_id = $1 AND read_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
-                    user_id, micros(now) => execute
-                )
+                    sqlite: "UPDATE notifications SET read_at = $2
+                             WHERE user_id = $1 AND read_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
+                    // In the order in which everybody locks them who locks many.
+                    postgres: "UPDATE notifications SET read_at = $2 WHERE id IN
+                                  (SELECT id FROM notifications
+                                   WHERE user_id = $1 AND read_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+                                   ORDER BY id FOR UPDATE)",
+                );
+                sql!(tx, text, user_id, micros(now) => execute)
             })
         })
         .await
@@ -175,10 +180,12 @@ async fn arrived(store: Store, arrivals: Vec<(Uuid, Uuid)>) -> Result<Vec<bool>>
                              FROM (SELECT unhex(value->>0) AS id, unhex(value->>1) AS user_id FROM json_each($1)) AS came
                              WHERE notifications.id = came.id AND notifications.user_id = came.user_id
                              RETURNING notifications.id, notifications.user_id",
-                    postgres: "UPDATE notifications SET delivered_at = COALESCE(delivered_at, $2)
-                               FROM (SELECT (value->>0)::uuid AS id, (value->>1)::uuid AS user_id
-                                     FROM json_array_elements($1::json)) AS came
-                               WHERE notifications.id = came.id AND notifications.user_id = came.user_id
+                    postgres: "UPDATE notifications SET delivered_at = COALESCE(delivered_at, $2) WHERE id IN
+                                  (SELECT notifications.id FROM notifications
+                                   JOIN (SELECT (value->>0)::uuid AS id, (value->>1)::uuid AS user_id
+                                         FROM json_array_elements($1::json)) AS came
+                                     ON notifications.id = came.id AND notifications.user_id = came.user_id
+                                   ORDER BY notifications.id FOR UPDATE OF notifications)
                                RETURNING notifications.id, notifications.user_id",
                 );
                 sql!(tx, text, &rows, now => all (Uuid, Uuid))

@@ -1,5 +1,5 @@
 //! Whatever users prefer, however often batches fail and the actors panic: every recipient of every notice is accounted
-//! for once, the limit of each hour is kept, and the folds add up.
+//! for once, the limit of each hour is kept, the folds add up, and what was sent was pushed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::decision::Decision;
-use crate::model::notification::Hour;
+use crate::model::notice::{Audience, Draft, Sending};
+use crate::model::notification::{Hour, Priority};
+use crate::presence_registry::Unview;
 
 #[derive(Clone, Debug)]
 enum Act {
@@ -19,6 +21,10 @@ enum Act {
     ReadFold(usize),
     Faults(Vec<Option<Fault>>),
     Prefer(usize, Preferences),
+    /// An admin sends something, perhaps urgent, perhaps with an end so many seconds from now.
+    Send(bool, Option<i64>),
+    /// The user looks at the episode that everything is about, or turns away.
+    Look(usize, bool),
 }
 
 const USERS: usize = 5;
@@ -71,6 +77,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (0..USERS).prop_map(Act::ReadFold),
         2 => proptest::collection::vec(fault, 1..8).prop_map(Act::Faults),
         1 => (0..USERS, preferences()).prop_map(|(user, held)| Act::Prefer(user, held)),
+        3 => (any::<bool>(), proptest::option::of(-5..60i64)).prop_map(|(urgent, end)| Act::Send(urgent, end)),
+        2 => (0..USERS, any::<bool>()).prop_map(|(user, looks)| Act::Look(user, looks)),
     ]
 }
 
@@ -90,6 +98,10 @@ proptest! {
             for (user, preferences) in held.into_iter().enumerate() {
                 world.sink.prefer(world.sink.users[user], preferences);
             }
+            let mut clients = Vec::new();
+            for user in world.sink.users.clone() {
+                clients.push((user, world.open(user).await));
+            }
             for act in acts {
                 world.act(act).await;
                 settle().await;
@@ -99,6 +111,9 @@ proptest! {
             world.clock.wind(Duration::from_secs(90)).await;
             settle().await;
             check(&world, limit);
+            for (user, client) in clients {
+                check_pushes(&world, user, &client);
+            }
         });
     }
 }
@@ -123,6 +138,46 @@ impl World {
             }
             Act::Faults(faults) => self.sink.faults.plan(faults),
             Act::Prefer(user, held) => self.sink.prefer(self.sink.users[user], held),
+            Act::Send(urgent, end) => {
+                let now = self.clock.now();
+                let sending = Sending {
+                    to: Audience::all(),
+                    notification: Draft {
+                        kind: "call_sheet".into(),
+                        title: None,
+                        message: "06:30".into(),
+                        data: serde_json::Map::new(),
+                        priority: match urgent {
+                            true => Priority::Urgent,
+                            false => Priority::Normal,
+                        },
+                        expires_at: end.map(|seconds| now + TimeDelta::seconds(seconds)),
+                    },
+                };
+                let entry = self.record.send_at(&sending, now);
+                self.notifier.tell(Told(entry)).unwrap();
+            }
+            Act::Look(user, looks) => {
+                let user = UserRef {
+                    id: self.sink.users[user],
+                    name: "somebody".into(),
+                };
+                let subject = Subject {
+                    kind: "episode".into(),
+                    id: Uuid::nil().to_string(),
+                };
+                if looks {
+                    let sid = None;
+                    self.presence
+                        .ask(View { sid, user, subject })
+                        .await
+                        .unwrap();
+                } else {
+                    let (sid, user) = (None, user.id);
+                    let unview = Unview { sid, user, subject };
+                    self.presence.ask(unview).await.unwrap();
+                }
+            }
         }
     }
 }
@@ -168,4 +223,48 @@ fn check(world: &World, limit: u32) {
             assert!(one.rule != Rule::RateLimit || *had == limit, "folded early");
         }
     }
+}
+
+/// What was sent was pushed, once at least; what was held up was, when its time had come; and nothing else.
+fn check_pushes(world: &World, user: Uuid, client: &Client) {
+    let now = world.clock.now();
+    let pushed: BTreeSet<Uuid> = client
+        .events()
+        .iter()
+        .map(|event| event["data"]["id"].as_str().unwrap().parse().unwrap())
+        .collect();
+    let decisions = world.sink.decisions();
+    for row in world.sink.rows().iter().filter(|row| row.user_id == user) {
+        let Some(seq) = row.event_seq else {
+            continue; // a fold
+        };
+        let decision = decisions[&(seq, user)];
+        let was_pushed = pushed.contains(&row.id);
+        let expired = row.expires_at.is_some_and(|end| end <= now);
+        match decision.outcome {
+            // Its lease may have ended after it had expired, or in quiet hours.
+            Outcome::Sent if !was_pushed => {
+                let waits = world.sink.waits(row.id);
+                assert!(expired || waits.is_some_and(|until| until > now), "{seq}");
+            }
+            Outcome::Sent => {}
+            Outcome::Deferred if was_pushed => assert!(decision.until <= Some(now)),
+            Outcome::Deferred => {
+                let waits = world.sink.waits(row.id);
+                assert!(expired || waits.is_some_and(|until| until > now), "{seq}");
+            }
+            other => assert!(!was_pushed, "{other} was pushed"),
+        }
+        if decision.rule == Rule::Urgent && !expired {
+            assert!(was_pushed, "whatever the hour: {seq}");
+        }
+    }
+    let known = |id: &Uuid| {
+        world
+            .sink
+            .rows()
+            .iter()
+            .any(|row| row.id == *id && row.user_id == user)
+    };
+    assert!(pushed.iter().all(known));
 }
