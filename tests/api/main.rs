@@ -24,4 +24,5 @@ mod retention;
 mod robustness;
 mod search;
 mod sockets;
+mod told;
 mod users;

@@ -1,7 +1,8 @@
-//! The activity history's own retention, as the server keeps it.
+//! Retention of the history and of the notifications, as the server keeps it.
 
 use std::time::Duration;
 
+use callboard_actors::model::identity::Role;
 use serde_json::json;
 
 use crate::bed::{Bed, Kind, on_both_databases};
@@ -9,6 +10,7 @@ use crate::bed::{Bed, Kind, on_both_databases};
 on_both_databases!(
     what_is_too_old_goes_with_all_that_was_made_of_it,
     for_ever_is_for_ever,
+    notifications_go_when_they_are_old_and_so_does_why_somebody_got_them,
 );
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -68,4 +70,41 @@ async fn for_ever_is_for_ever(kind: Kind) {
     bed.clock.advance(400 * DAY);
     bed.flushed().await;
     assert_eq!(there(&bed).await, (3, 3, 3));
+}
+
+async fn notifications_go_when_they_are_old_and_so_does_why_somebody_got_them(kind: Kind) {
+    let settings = [
+        ("NOTIFICATION_RETENTION_DAYS", "2"),
+        ("RECORD_RETENTION_HOURS", "1000"),
+    ];
+    let bed = Bed::of_with(kind, &settings).await;
+    let ada = bed.user(Role::Viewer).await;
+    let body = json!({"user_id": ada.id, "type": "call_sheet", "message": "06:30"});
+    let sent = bed.admin().await.post("notifications", body).await;
+    let seq = sent.data()["event_seq"].clone();
+    let there = async || {
+        let mine = bed.anonymous().with_token(&bed.token(&ada));
+        let rows = mine.get("notifications").await;
+        rows.data().as_array().unwrap().len()
+    };
+    let why = async || {
+        let path = format!("notifications/explain?event_seq={seq}&user_id={}", ada.id);
+        let why = bed.admin().await.get(&path).await.data().clone();
+        (why["result"].clone(), why["rule"].clone())
+    };
+    bed.clock.advance(DAY + DAY / 2);
+    bed.flushed().await;
+    assert_eq!(there().await, 1, "not yet");
+    assert_eq!(why().await, (json!("sent"), json!("default")));
+    bed.clock.advance(DAY);
+    // The Janitor has a thread of its own, and nothing tells when it is done.
+    let forgotten = (json!("forgotten"), json!("retention"));
+    for _ in 0..400 {
+        if there().await == 0 && why().await == forgotten {
+            return;
+        }
+        bed.clock.advance(Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{} is still there, {:?}", there().await, why().await);
 }

@@ -18,6 +18,7 @@ on_both_databases![
     who_views_by_rest_alone_leaves_after_the_timeout,
     a_status_is_told_and_who_hides_has_left_for_everybody,
     a_user_that_stops_viewing_over_rest_stops_with_every_socket,
+    a_socket_that_is_recovered_views_what_it_viewed,
     a_panic_of_the_registry_forgets_nobody,
     a_killed_server_remembers_choices_and_who_was_last_seen_and_nobody_online,
     a_server_that_stops_in_order_has_written_who_was_last_seen,
@@ -269,6 +270,32 @@ async fn a_user_that_stops_viewing_over_rest_stops_with_every_socket(kind: Kind)
         .heard
         .count(|report| report["name"] == "viewer_left");
     assert_eq!(left, 1, "told once");
+}
+
+async fn a_socket_that_is_recovered_views_what_it_viewed(kind: Kind) {
+    let server = Server::start(kind).await;
+    let (editor, viewer) = (server.editor().await, server.viewer().await);
+    let episode = id(&editor.create_episode("Pilot", 1).await);
+    let watcher = socket(&server, "/episodes", &editor).await;
+    let room = json!({"room": format!("episode:{episode}")});
+    watcher.ask("join", room).await;
+    // It is in no room: what it views nothing but `view` has told.
+    let tab = socket(&server, "/episodes", &viewer).await;
+    let subject = json!({"resource_type": "episode", "resource_id": episode});
+    let viewing = tab.ask("view", subject).await;
+    assert_eq!(viewing["ok"], true, "{viewing}");
+    watcher.heard.event("viewer_joined").await;
+    let memory = tab.memory();
+    drop(tab);
+    let tab = SocketIo::resumed(server.port(), "/episodes", &viewer.token, &memory).await;
+    tokio::time::sleep(GRACE + Duration::from_secs(1)).await;
+    assert!(viewers(&editor, &episode).await.contains(&viewer.id));
+    let of_viewers = watcher
+        .heard
+        .count(|report| report["name"] == "viewer_joined" || report["name"] == "viewer_left");
+    assert_eq!(of_viewers, 1, "nobody was told that it was away");
+    drop(tab);
+    watcher.heard.event("viewer_left").await;
 }
 
 async fn a_panic_of_the_registry_forgets_nobody(kind: Kind) {
