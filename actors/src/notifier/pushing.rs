@@ -63,7 +63,8 @@ impl Delivery {
     pub(super) async fn push(&self, rows: Vec<Notification>, pushes: &mut Pushes) {
         let mut rows = VecDeque::from(rows);
         let mut moved = self.clock.monotonic();
-        while !rows.is_empty() {
+        // Where some were left the Broadcaster stands still: it is not waited for again under this lease.
+        while !rows.is_empty() && !pushes.left {
             let some: HashSet<_> = rows.iter().take(AT_ONCE).map(|row| row.user_id).collect();
             let turn = self.tidings.turn(some.iter().copied()).await;
             let unread = match self.sink.unread(some.into_iter().collect()).await {
