@@ -449,7 +449,7 @@ impl Broadcaster {
     }
 
     fn queue(&mut self, event: Ephemeral) {
-        let Err(event) = self.moments.offer(event) else {
+        let Some(event) = self.moments.offer(event) else {
             return;
         };
         self.dropped.add(1);

@@ -67,14 +67,14 @@ impl Moments {
         self.waiting.push_back((event, Some(place)));
     }
 
-    /// One that may be dropped. `Err`: it is.
-    pub fn offer(&mut self, event: Ephemeral) -> Result<(), Ephemeral> {
+    /// One that may be dropped. Gives it back if it is.
+    pub fn offer(&mut self, event: Ephemeral) -> Option<Ephemeral> {
         if self.passing >= PASSING {
-            return Err(event);
+            return Some(event);
         }
         self.passing += 1;
         self.waiting.push_back((event, None));
-        Ok(())
+        None
     }
 
     pub fn next(&mut self) -> Option<Ephemeral> {
