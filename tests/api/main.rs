@@ -1,5 +1,6 @@
-//! REST from outside: a real server on a free port, in this process, on SQLite; and a client that knows
-//! nothing but HTTP. What needs sockets, processes or PostgreSQL is in `tests/server`.
+//! REST from outside: a real server on a free port, in this process, with a clock that is wound by hand; and a client that
+//! knows nothing but HTTP. On SQLite, and where the database has a part in it, on PostgreSQL too. What needs processes, or
+//! more of sockets than that something arrives, is in `tests/server`.
 
 #![allow(clippy::unwrap_used)] // A test may: what is missing fails it.
 

@@ -117,7 +117,11 @@ fn what_a_push_says_is_unread_is_counted_when_nobody_else_can_tell_the_user_anyt
             counts.map(Option::unwrap).collect()
         };
         let counts = unread(world.client.events());
-        assert_eq!(counts, [0, 1], "as it is now, not as it was when it was stored");
+        assert_eq!(
+            counts,
+            [0, 1],
+            "as it is now, not as it was when it was stored"
+        );
     });
 }
 
