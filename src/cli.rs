@@ -10,12 +10,12 @@ use callboard_actors::runtime::Clock;
 
 use crate::auth::passwords::{self, Passwords};
 use crate::auth::tokens::Tokens;
-use crate::config::{Config, is_email};
+use crate::config::{ACCEPTED_PASSWORDS, Config, Database, is_email, is_password};
 use crate::error::conflict;
 use crate::http::{asyncapi, openapi};
-use crate::server::Application;
+use crate::server::{self, Application};
 use crate::store::users::{self, Filter, NewUser, PasswordHash, UserPatch};
-use crate::store::{By, Store, StoreError};
+use crate::store::{By, Schema, Store, StoreError};
 
 /// A self-hosted real-time control record for teams that make episodes.
 #[derive(Parser)]
@@ -122,30 +122,37 @@ impl From<StoreError> for Failed {
     }
 }
 
-pub async fn run(cli: Cli, config: Config) -> Result<(), Failed> {
-    match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve(config).await,
-        Command::Migrate => {
-            open(&config).await?;
-            say!("the database is up to date");
-            Ok(())
+impl Cli {
+    /// Prints a document, if that is what was asked for. It is the program's and not the configuration's.
+    pub fn show_document(&self) -> bool {
+        match self.command {
+            Some(Command::Openapi) => say!("{}", openapi::text()),
+            Some(Command::Asyncapi) => say!("{}", asyncapi::text()),
+            _ => return false,
         }
-        Command::User(command) => user(command, &open(&config).await?).await,
-        Command::Token(args) => token(args, &config).await,
-        Command::Openapi => {
-            say!("{}", openapi::text());
-            Ok(())
-        }
-        Command::Asyncapi => {
-            say!("{}", asyncapi::text());
-            Ok(())
-        }
-        Command::Activity(command) => activity::run(command, &config).await,
-        Command::Record(command) => record::run(command, &config).await,
+        true
     }
 }
 
-async fn serve(config: Config) -> Result<(), Failed> {
+/// Gives how long the program may take to end after this.
+pub async fn run(cli: Cli, config: Config) -> Result<Duration, Failed> {
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => return serve(config).await,
+        Command::Migrate => {
+            open(&config).await?;
+            say!("the database is up to date");
+        }
+        Command::User(command) => user(command, &config).await?,
+        Command::Token(args) => token(args, &config).await?,
+        Command::Activity(command) => activity::run(command, &config).await?,
+        Command::Record(command) => record::run(command, &config).await?,
+        // Shown before a configuration was read.
+        Command::Openapi | Command::Asyncapi => {}
+    }
+    Ok(Duration::MAX)
+}
+
+async fn serve(config: Config) -> Result<Duration, Failed> {
     let application = Application::build(config, Clock::system())
         .await
         .map_err(|error| Failed(error.to_string()))?;
@@ -163,14 +170,43 @@ async fn serve(config: Config) -> Result<(), Failed> {
         .map_err(|error| Failed(error.to_string()))
 }
 
-/// The database, at this version's schema.
+/// The database, made if it is not there, at this version's schema.
 async fn open(config: &Config) -> Result<Store, Failed> {
-    let store = Store::open(config.database.url(), Clock::system()).await?;
-    store.migrate().await?;
-    Ok(store)
+    let opened = server::open(config, Clock::system()).await;
+    opened.map_err(|error| Failed(error.to_string()))
 }
 
-async fn user(command: UserCommand, store: &Store) -> Result<(), Failed> {
+/// The database of a server that has run. Whoever asks of it what is in it would learn nothing from a new one, which a
+/// mistyped path would be, and must not change its schema under a server of another version.
+async fn open_existing(config: &Config) -> Result<Store, Failed> {
+    let database = &config.database;
+    let wrong = |what: &str| {
+        let accepted = "one that `callboard serve` or `callboard migrate` has made is accepted";
+        Failed(database.problem(what, accepted))
+    };
+    if let Database::Sqlite { path, .. } = database
+        && !path.is_file()
+    {
+        return Err(wrong("there is no such file"));
+    }
+    let opened = Store::open_existing(database.url(), Clock::system()).await;
+    let store = opened.map_err(|error| wrong(&error.to_string()))?;
+    match store.schema().await? {
+        Schema::Current => Ok(store),
+        Schema::None => Err(wrong("nothing of Callboard's is in it")),
+        Schema::Older => Err(wrong(
+            "its schema is an older version's; run `callboard migrate` to bring it to this one's",
+        )),
+        Schema::Newer => Err(wrong("its schema is a newer version's")),
+    }
+}
+
+async fn user(command: UserCommand, config: &Config) -> Result<(), Failed> {
+    // The first of them may be made before the first start.
+    let store = &match &command {
+        UserCommand::Add(_) => open(config).await?,
+        _ => open_existing(config).await?,
+    };
     match command {
         UserCommand::Add(args) => add(args, store).await,
         UserCommand::List => list(store).await,
@@ -263,9 +299,9 @@ fn read_password() -> Result<String, Failed> {
         .read_to_string(&mut text)
         .map_err(|error| Failed(format!("no password on standard input: {error}")))?;
     let password = text.lines().next().unwrap_or_default().to_owned();
-    match (8..=1_024).contains(&password.chars().count()) {
+    match is_password(&password) {
         true => Ok(password),
-        false => Err(Failed("a password has 8 to 1024 characters".into())),
+        false => Err(Failed(format!("of a password {ACCEPTED_PASSWORDS}"))),
     }
 }
 
@@ -300,7 +336,7 @@ async fn change(store: &Store, email: &str, patch: UserPatch) -> Result<(), Fail
 }
 
 async fn token(args: TokenArgs, config: &Config) -> Result<(), Failed> {
-    let store = open(config).await?;
+    let store = open_existing(config).await?;
     let user = by_email(&store, &args.user).await?;
     if user.disabled {
         return Err(Failed(format!("{} is disabled", user.email)));

@@ -1,6 +1,7 @@
 //! The program: what was asked for, the configuration, the logs, and off it goes.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -14,6 +15,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // What is the same under any configuration is to be had without one.
+    if cli.show_document() {
+        return ExitCode::SUCCESS;
+    }
     let config = match Config::from_environment() {
         Ok(config) => config,
         Err(problems) => {
@@ -23,9 +28,10 @@ fn main() -> ExitCode {
     };
     let telemetry = telemetry::init(&config);
     let done = actix_web::rt::System::new().block_on(cli::run(cli, config));
-    telemetry.finish();
+    let left = done.as_ref().copied().unwrap_or(Duration::MAX);
+    telemetry.finish(left);
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE

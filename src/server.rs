@@ -13,12 +13,12 @@ use callboard_actors::model::identity::Role;
 use callboard_actors::notifier;
 use callboard_actors::ports::Unavailable;
 use callboard_actors::runtime::{Clock, Ledger};
-use callboard_actors::session::{self, Engine, Listen, Reason, Serving};
+use callboard_actors::session::{self, Bound, Engine, Listen, Prepared, Reason, Serving};
 use callboard_actors::system::{self, PresenceSettings, System};
 
 use crate::auth::tokens::{KeyError, Tokens};
 use crate::auth::{Auth, passwords};
-use crate::config::Config;
+use crate::config::{ACCEPTED_DATABASES, Config};
 use crate::evidence::{Evidence, EvidenceError};
 use crate::housekeeping::Retention;
 use crate::http::{self, State};
@@ -30,6 +30,9 @@ use crate::store::{Store, StoreError, secrets};
 
 /// Everything that was begun is given so long to end; a little less than what is promised (10 s).
 const SHUTDOWN: Duration = Duration::from_secs(9);
+
+/// The same with what comes after the server: the last traces.
+const WHOLE_END: Duration = Duration::from_millis(9_500);
 
 /// Between the word that the server stops and the end of the sockets.
 const FAREWELL: Duration = Duration::from_millis(200);
@@ -48,11 +51,10 @@ const CHECKPOINT: Duration = Duration::from_secs(60);
 /// Why a server cannot start or did not end well; a line for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    #[error("cannot listen on {address}: {error}")]
-    Listen {
-        address: String,
-        error: std::io::Error,
-    },
+    #[error("{0}")]
+    Listen(String),
+    #[error("{0}")]
+    Database(String),
     #[error(
         "there is no admin, and none can be made: ADMIN_EMAIL is `{0}`, who is a user already; \
          another address is accepted, or run `callboard user set-role {0} admin`"
@@ -104,11 +106,12 @@ impl Application {
     /// Opens, migrates, starts and listens. When it returns, connections are accepted.
     pub async fn build(config: Config, clock: Clock) -> Result<Application, ServerError> {
         raise_file_limit();
-        let store = Store::open(config.database.url(), clock.clone()).await?;
-        store.migrate().await?;
+        // First of all: who cannot listen shall leave nothing behind.
+        let listen = listen(&config);
+        let bound = listen.bind().map_err(|error| unheard(&config, &error))?;
+        let store = open(&config, clock.clone()).await?;
         let tokens = Tokens::new(&config.jwt, &config.database.folder(), clock.clone())?;
         let auth = Arc::new(Auth::new(store.clone(), tokens, clock.clone()));
-        let first_admin = first_admin(&config, &store, &auth).await?;
         let ledger = Ledger::new(clock);
         if config.faults {
             ledger.allow_faults();
@@ -123,7 +126,10 @@ impl Application {
         let live = Live::new(parts, live_settings(&config), sealer);
         let engine = Engine::new(Arc::new(live.clone()), engine_config(&config), &ledger);
         let state = web::Data::new(State::new(config, store, auth, ledger, handles, inbox));
-        let serving = serve(&engine, &state)?;
+        let prepared = prepare(&engine, &state, &listen, bound)?;
+        // Last of all: its password is shown once, by whoever started this, so nothing may fail from here on.
+        let first_admin = first_admin(&state).await?;
+        let serving = prepared.run();
         Ok(Application {
             state,
             first_admin,
@@ -159,8 +165,9 @@ impl Application {
         Stopper(self.stop.clone())
     }
 
-    /// Serves until a signal or a [`Stopper`] says stop, then ends in order.
-    pub async fn run_until_stopped(self) -> Result<(), ServerError> {
+    /// Serves until a signal or a [`Stopper`] says stop, then ends in order. Gives what is left of the time in which the
+    /// program has to end.
+    pub async fn run_until_stopped(self) -> Result<Duration, ServerError> {
         let Serving { handle, server, .. } = self.serving;
         let mut serving = actix_web::rt::spawn(server);
         tokio::select! {
@@ -175,6 +182,7 @@ impl Application {
             () = asked_to_stop(self.stop.subscribe()) => {}
         }
         tracing::info!("stopping");
+        let asked_at = self.state.clock.monotonic();
         let (state, system, engine) = (self.state, self.system, self.engine);
         let evidence = self.evidence;
         let clock = state.clock.clone();
@@ -207,7 +215,8 @@ impl Application {
             tracing::error!("not everything ended in time; what is on the Record is safe");
         }
         tracing::info!("stopped");
-        Ok(())
+        let took = clock.monotonic().saturating_sub(asked_at);
+        Ok(WHOLE_END.saturating_sub(took))
     }
 }
 
@@ -316,16 +325,39 @@ fn engine_config(config: &Config) -> session::Config {
     }
 }
 
-fn serve(engine: &Engine, state: &web::Data<State>) -> Result<Serving, ServerError> {
-    let listen = Listen {
-        host: state.config.host.clone(),
-        port: state.config.port,
+fn listen(config: &Config) -> Listen {
+    Listen {
+        host: config.host.clone(),
+        port: config.port,
         shutdown_timeout: REQUESTS,
         ..Listen::default()
-    };
+    }
+}
+
+/// Why nobody could hear us: the setting to look at, its value, and what would do.
+fn unheard(config: &Config, error: &std::io::Error) -> ServerError {
+    use std::io::ErrorKind::{AddrInUse, PermissionDenied};
+    let Config { host, port, .. } = config;
+    ServerError::Listen(match error.kind() {
+        AddrInUse | PermissionDenied => format!(
+            "SOCKET_PORT is `{port}`: {host} cannot be listened on there ({error}); \
+             a free port that this user may take is accepted, or 0, which picks one"
+        ),
+        _ => format!(
+            "SOCKET_HOST is `{host}`: it cannot be listened on ({error}); \
+             an address of this machine is accepted, like 127.0.0.1, or 0.0.0.0 for all"
+        ),
+    })
+}
+
+fn prepare(
+    engine: &Engine,
+    state: &web::Data<State>,
+    listen: &Listen,
+    bound: Bound,
+) -> Result<Prepared, ServerError> {
     let (sockets, state) = (engine.clone(), state.clone());
-    let address = format!("{}:{}", listen.host, listen.port);
-    session::serve(std::slice::from_ref(engine), &listen, move || {
+    let prepared = session::prepare(std::slice::from_ref(engine), listen, bound, move || {
         let sockets = sockets.clone();
         App::new()
             .app_data(state.clone())
@@ -333,16 +365,31 @@ fn serve(engine: &Engine, state: &web::Data<State>) -> Result<Serving, ServerErr
             .wrap(from_fn(http::context))
             .configure(|app| http::live(app, &sockets))
             .configure(http::routes)
+    });
+    Ok(prepared?)
+}
+
+/// The database, made if it is not there, at this version's schema.
+pub async fn open(config: &Config, clock: Clock) -> Result<Store, ServerError> {
+    let opened = async {
+        let store = Store::open(config.database.url(), clock).await?;
+        store.migrate().await?;
+        Ok(store)
+    };
+    opened.await.map_err(|error: StoreError| {
+        let database = &config.database;
+        ServerError::Database(database.problem(&error.to_string(), ACCEPTED_DATABASES))
     })
-    .map_err(|error| ServerError::Listen { address, error })
 }
 
 /// Makes the first admin when there is none.
-async fn first_admin(
-    config: &Config,
-    store: &Store,
-    auth: &Auth,
-) -> Result<Option<FirstAdmin>, ServerError> {
+async fn first_admin(state: &State) -> Result<Option<FirstAdmin>, ServerError> {
+    let State {
+        config,
+        store,
+        auth,
+        ..
+    } = state;
     if users::count_admins(store).await? > 0 {
         return Ok(None);
     }

@@ -2,6 +2,7 @@
 //! standard output belongs to the commands. And, if a collector is named, traces (OTLP).
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use actix_web::http::header::HeaderMap;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
@@ -27,6 +28,9 @@ const CLIENTS_ERRORS: &str = "actix_http::h1::dispatcher=off,actix_http::ws=off"
 /// The name under which a collector has us, unless `OTEL_SERVICE_NAME` says otherwise.
 const SERVICE: &str = "callboard";
 
+/// What the last traces have at most.
+const LAST_TRACES: Duration = Duration::from_secs(1);
+
 type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// What has to be sent before the program ends.
@@ -51,10 +55,11 @@ pub fn init(config: &Config) -> Telemetry {
 }
 
 impl Telemetry {
-    /// Sends what waits to be sent.
-    pub fn finish(self) {
+    /// Sends what waits to be sent, if that takes no longer than this. A collector that does not answer must not keep the
+    /// program from ending in time.
+    pub fn finish(self, left: Duration) {
         if let Some(provider) = self.traces
-            && let Err(error) = provider.shutdown()
+            && let Err(error) = provider.shutdown_with_timeout(left.min(LAST_TRACES))
         {
             tracing::warn!(%error, "the last traces were not sent");
         }

@@ -110,7 +110,7 @@ fn public_key(path: &Path) -> Result<Key, KeyError> {
     let shown = path.display();
     let wrong = |what: String| {
         KeyError(format!(
-            "JWT_PUBLIC_KEY_FILE {shown}: {what}; {ACCEPTED}, in PEM"
+            "JWT_PUBLIC_KEY_FILE is `{shown}`: {what}; {ACCEPTED}, in PEM"
         ))
     };
     let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
@@ -130,7 +130,7 @@ fn public_key(path: &Path) -> Result<Key, KeyError> {
 
 fn key_set(path: &Path) -> Result<Vec<Key>, KeyError> {
     let shown = path.display();
-    let wrong = |what: String| KeyError(format!("JWT_JWKS_FILE {shown}: {what}; {IN_A_SET}"));
+    let wrong = |what: String| KeyError(format!("JWT_JWKS_FILE is `{shown}`: {what}; {IN_A_SET}"));
     let text = fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let set: Value = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
     let listed = set["keys"]

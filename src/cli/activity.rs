@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
-use super::{Failed, open};
+use super::{Failed, open_existing};
 use crate::config::Config;
 use crate::export::Format;
 use crate::store::activity::{Export, Filter, Reader};
@@ -51,7 +51,7 @@ pub(super) struct ExportArgs {
 
 pub(super) async fn run(command: Command, config: &Config) -> Result<(), Failed> {
     let Command::Export(args) = command;
-    let store = open(config).await?;
+    let store = open_existing(config).await?;
     let filter = Filter {
         action: args.action,
         resource_type: args.resource_type,

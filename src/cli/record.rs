@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Failed, open};
+use super::{Failed, open_existing};
 use crate::config::Config;
 use crate::evidence::{self, Evidence, EvidenceError};
 use crate::store::activity::head::Place;
@@ -37,7 +37,7 @@ impl From<EvidenceError> for Failed {
 }
 
 pub(super) async fn run(command: Command, config: &Config) -> Result<(), Failed> {
-    let store = open(config).await?;
+    let store = open_existing(config).await?;
     match command {
         Command::Verify(args) => verify(args, config, &store).await,
         Command::Accept => {

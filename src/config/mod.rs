@@ -12,11 +12,12 @@ mod read;
 mod settings;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use read::is_email;
+pub use read::{ACCEPTED_DATABASES, ACCEPTED_PASSWORDS, is_email, is_password};
 pub use settings::{SETTINGS, Setting};
 
 use read::Reader;
@@ -134,6 +135,18 @@ impl Database {
         }
     }
 
+    /// Why it cannot be used: as every setting that cannot, with its value unless that is secret (a path is none), in one
+    /// line, whatever the error's own words are.
+    pub fn problem(&self, wrong: &str, accepted: &str) -> String {
+        let shown = match self {
+            Database::Sqlite { url, .. } => url.as_str(),
+            Database::Postgres { .. } => "***",
+        };
+        let wrong: Vec<_> = wrong.split_whitespace().collect();
+        let shown = shown.escape_debug();
+        format!("DATABASE_URL is `{shown}`: {}; {accepted}", wrong.join(" "))
+    }
+
     /// What to call it in that folder, which may be another's as well; without whoever opens it.
     pub fn name(&self) -> String {
         let place = match self {
@@ -243,12 +256,15 @@ impl Config {
             Err(error) if error.not_found() => {}
             Err(error) => return Err(Problems(vec![format!(".env cannot be read: {error}")])),
         }
-        for (name, value) in std::env::vars_os() {
-            if let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) {
-                values.insert(name, value);
+        let mut problems = take(&mut values, std::env::vars_os());
+        match Config::read(&values) {
+            Ok(config) if problems.is_empty() => Ok(config),
+            Ok(_) => Err(Problems(problems)),
+            Err(Problems(others)) => {
+                problems.extend(others);
+                Err(Problems(problems))
             }
         }
-        Config::read(&values)
     }
 
     /// From these variables alone; what is absent or empty has its default.
@@ -280,7 +296,7 @@ impl Config {
             },
             admin: FirstAdmin {
                 email: read.email("ADMIN_EMAIL"),
-                password: read.secret("ADMIN_PASSWORD", 8),
+                password: read.password("ADMIN_PASSWORD"),
             },
             activity: Activity {
                 enabled: read.boolean("ACTIVITY_DB_ENABLED"),
@@ -335,13 +351,45 @@ impl Config {
                 "with APP_ENV=production `*` cannot go together with SOCKET_CORS_CREDENTIALS=true; list the origins, or set SOCKET_CORS_CREDENTIALS=false",
             );
         }
-        if self.sockets.reconnection_delay > self.sockets.reconnection_max_delay {
+        let delays = ["SOCKET_RECONNECTION_DELAY", "SOCKET_RECONNECTION_MAX_DELAY"];
+        // Of one that is wrong by itself nothing follows for the other.
+        if self.sockets.reconnection_delay > self.sockets.reconnection_max_delay
+            && delays.iter().all(|name| read.accepts(name))
+        {
             read.problem(
                 "SOCKET_RECONNECTION_DELAY",
                 "at most SOCKET_RECONNECTION_MAX_DELAY is accepted",
             );
         }
     }
+}
+
+/// Takes what the environment says over what is there. Of ours, what is no text must not pass for the default: a line for
+/// each. What is not ours may be anything.
+fn take(
+    values: &mut BTreeMap<String, String>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (name, value) in environment {
+        let Ok(name) = name.into_string() else {
+            continue;
+        };
+        match value.into_string() {
+            Ok(value) => {
+                values.insert(name, value);
+            }
+            Err(value) => {
+                // Only its being no text is wrong with it: the default stands in while the others are read.
+                values.remove(&name);
+                if let Some(setting) = SETTINGS.iter().find(|it| it.name == name) {
+                    let text = value.to_string_lossy();
+                    problems.push(read::line(setting, &text, "UTF-8 text is accepted"));
+                }
+            }
+        }
+    }
+    problems
 }
 
 /// A month in milliseconds: the longest interval that makes sense.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::settings::setting;
+use super::settings::{Setting, setting};
 use super::{Config, Cors, Database, LogFormat, Problems, Secret, Storage};
 
 pub(super) struct Reader<'a> {
@@ -27,16 +27,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether nothing was wrong with it so far.
+    pub fn accepts(&self, name: &str) -> bool {
+        let of = |line: &String| line.split(' ').next() == Some(name);
+        !self.problems.iter().any(of)
+    }
+
     /// Reports a variable; its value is shown unless it is secret.
     pub fn problem(&mut self, name: &str, accepted: &str) {
-        let value = self.text(name);
-        let shown = match (value.is_empty(), setting(name).secret) {
-            (true, _) => "is not set".to_owned(),
-            (false, true) => "is `***`".to_owned(),
-            // A value of several lines would break the promise of one line each.
-            (false, false) => format!("is `{}`", value.escape_debug()),
-        };
-        self.problems.push(format!("{name} {shown}: {accepted}"));
+        let line = line(setting(name), &self.text(name), accepted);
+        self.problems.push(line);
     }
 
     /// The value, or the default when it is absent or empty.
@@ -162,6 +162,15 @@ impl<'a> Reader<'a> {
         Some(Secret::new(text))
     }
 
+    /// As log-in takes one: what is longer could be set and never be used.
+    pub fn password(&mut self, name: &str) -> Option<Secret> {
+        let text = self.values.get(name).filter(|text| !text.is_empty())?;
+        if !is_password(text) {
+            self.problem(name, ACCEPTED_PASSWORDS);
+        }
+        Some(Secret::new(text))
+    }
+
     pub fn file(&mut self, name: &str) -> Option<PathBuf> {
         let path = PathBuf::from(self.optional(name)?);
         if std::fs::File::open(&path).is_err() || path.is_dir() {
@@ -257,7 +266,25 @@ impl<'a> Reader<'a> {
     }
 }
 
-const ACCEPTED_DATABASES: &str =
+/// What is said of a setting that cannot be used. The value is shown unless it is secret.
+pub(super) fn line(setting: &Setting, value: &str, accepted: &str) -> String {
+    let shown = match (value.is_empty(), setting.secret) {
+        (true, _) => "is not set".to_owned(),
+        (false, true) => "is `***`".to_owned(),
+        // A value of several lines would break the promise of one line each.
+        (false, false) => format!("is `{}`", value.escape_debug()),
+    };
+    format!("{} {shown}: {accepted}", setting.name)
+}
+
+pub const ACCEPTED_PASSWORDS: &str = "8 to 1024 characters without U+0000 are accepted";
+
+/// The one rule for a new password, wherever it comes from.
+pub fn is_password(text: &str) -> bool {
+    (8..=1_024).contains(&text.chars().count()) && !text.contains('\0')
+}
+
+pub const ACCEPTED_DATABASES: &str =
     "sqlite://path/to/file.db or postgres://user:password@host/database is accepted";
 
 /// A shape check only: somebody at something, without blanks or control characters.

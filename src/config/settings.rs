@@ -52,7 +52,7 @@ pub const SETTINGS: &[Setting] = &[
     open("JWT_ISSUER", "", "the `iss` that every token must have, when set"),
     open("JWT_AUDIENCE", "", "the `aud` that every token must have, when set"),
     open("ADMIN_EMAIL", "admin@localhost", "the first admin, created only when there is none"),
-    secret("ADMIN_PASSWORD", "", "its password, 8 bytes at least; generated and printed once when not given"),
+    secret("ADMIN_PASSWORD", "", "its password, 8 to 1024 characters; generated and printed once when not given"),
     open("ACTIVITY_DB_ENABLED", "true", "write the activity history; false: everything else keeps working"),
     open("NOTIFICATION_ENABLED", "true", "make notifications; false: everything else keeps working"),
     open("PRESENCE_TRACKING_ENABLED", "true", "track who is online and who views what; false: everything else keeps working"),

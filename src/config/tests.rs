@@ -142,3 +142,40 @@ fn the_env_example_and_the_handbook_list_every_setting_with_its_default() {
         }
     }
 }
+
+#[test]
+fn a_value_that_is_no_text_is_a_problem_and_not_the_default() {
+    use std::os::unix::ffi::OsStringExt;
+    let bytes = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    let environment = [
+        (bytes(b"SOCKET_PORT"), bytes(b"33\xff")),
+        (bytes(b"JWT_SECRET"), bytes(b"hunter2\xff")),
+        (bytes(b"SOMEBODY_ELSES"), bytes(b"\xff")),
+        (bytes(b"\xff"), bytes(b"x")),
+        (bytes(b"LOG_FORMAT"), bytes(b"json")),
+    ];
+    let mut values = BTreeMap::from([("SOCKET_PORT".to_owned(), "3003".to_owned())]);
+    let problems = take(&mut values, environment.into_iter());
+    assert_eq!(
+        problems,
+        [
+            "SOCKET_PORT is `33\u{fffd}`: UTF-8 text is accepted",
+            "JWT_SECRET is `***`: UTF-8 text is accepted",
+        ]
+    );
+    assert_eq!(values.get("LOG_FORMAT").map(String::as_str), Some("json"));
+}
+
+#[test]
+fn the_first_password_is_one_that_log_in_takes() {
+    let given = |password: &str| read(&[("ADMIN_PASSWORD", password)]);
+    assert!(given(&"x".repeat(1_024)).is_ok());
+    assert!(given("ä ö ü ß ").is_ok());
+    for wrong in ["seven 7", "äöüäöüä", &"x".repeat(1_025), "with\0nothing"] {
+        let problems = given(wrong).unwrap_err();
+        assert_eq!(
+            problems,
+            ["ADMIN_PASSWORD is `***`: 8 to 1024 characters without U+0000 are accepted"]
+        );
+    }
+}

@@ -69,6 +69,7 @@ mod readers;
 pub mod record;
 pub mod refresh_tokens;
 pub mod resumes;
+mod schema;
 pub mod search;
 pub mod secrets;
 mod timings;
@@ -76,6 +77,8 @@ mod tx;
 pub mod users;
 pub mod words;
 mod writer;
+
+pub use schema::Schema;
 
 pub type Result<T> = std::result::Result<T, StoreError>;
 
@@ -156,12 +159,8 @@ impl Store {
     /// Brings the schema to this version of the program.
     pub async fn migrate(&self) -> Result<()> {
         let done = match &self.0.pools {
-            Pools::Sqlite { write, .. } => sqlx::migrate!("migrations/sqlite").run(write).await,
-            Pools::Postgres { pooled, .. } => {
-                sqlx::migrate!("migrations/postgres")
-                    .run(pooled.pool())
-                    .await
-            }
+            Pools::Sqlite { write, .. } => schema::SQLITE.run(write).await,
+            Pools::Postgres { pooled, .. } => schema::POSTGRES.run(pooled.pool()).await,
         };
         done.map_err(|error| StoreError::Unavailable(format!("the migration failed: {error}")))?;
         let derived = activity::derive(self).await?;

@@ -28,8 +28,17 @@ impl Store {
     /// Opens the database: `sqlite://path` (made with its folder if it is not there) or `postgres://…`. Must be called
     /// within the runtime that outlives all others; see [`super::pooled`].
     pub async fn open(url: &str, clock: Clock) -> Result<Store> {
+        Store::open_as(url, clock, Missing::Make).await
+    }
+
+    /// The same, but a database that is not there is an error, and of one that is nothing is changed.
+    pub async fn open_existing(url: &str, clock: Clock) -> Result<Store> {
+        Store::open_as(url, clock, Missing::Refuse).await
+    }
+
+    async fn open_as(url: &str, clock: Clock, missing: Missing) -> Result<Store> {
         let pools = match url.split_once("://").map(|(scheme, _)| scheme) {
-            Some("sqlite") => sqlite(url).await?,
+            Some("sqlite") => sqlite(url, missing).await?,
             Some("postgres" | "postgresql") => {
                 let pooled = Pooled::new(postgres(url).await?);
                 let writer = Writer::start(Source::Postgres(pooled.clone()));
@@ -62,12 +71,18 @@ fn refused(reason: &str) -> StoreError {
     StoreError::Unavailable(format!("no database can be opened by this URL: {reason}"))
 }
 
-async fn sqlite(url: &str) -> Result<Pools> {
-    let options = SqliteConnectOptions::from_str(url)
+/// What becomes of a file that is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Make,
+    Refuse,
+}
+
+async fn sqlite(url: &str, missing: Missing) -> Result<Pools> {
+    let mut options = SqliteConnectOptions::from_str(url)
         .map_err(|error| refused(&error.to_string()))?
-        .create_if_missing(true)
+        .create_if_missing(missing == Missing::Make)
         .foreign_keys(true)
-        .journal_mode(SqliteJournalMode::Wal)
         // Durable across power loss: in WAL mode only FULL syncs at each commit.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(5));
@@ -75,9 +90,13 @@ async fn sqlite(url: &str) -> Result<Pools> {
     if url.contains(":memory:") || url.contains("mode=memory") || file.as_os_str().is_empty() {
         return Err(refused("a file is needed"));
     }
-    if let Some(folder) = file.parent().filter(|folder| *folder != Path::new("")) {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| refused(&format!("cannot make {}: {error}", folder.display())))?;
+    if missing == Missing::Make {
+        if let Some(folder) = file.parent().filter(|folder| *folder != Path::new("")) {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| refused(&format!("cannot make {}: {error}", folder.display())))?;
+        }
+        // Stays with the file: one that is there has it already, or is not ours.
+        options = options.journal_mode(SqliteJournalMode::Wal);
     }
     // The writer comes first: it makes the file. It keeps its connection; the second is for migrations.
     let write = pool::<Sqlite>(SqlitePoolOptions::new(), 2)

@@ -20,6 +20,7 @@ use crate::support::{Kind, Server, eventually, on_both_databases};
 on_both_databases![
     one_trace_leads_from_the_request_through_the_actors_to_the_delivery,
     a_collector_that_is_not_there_costs_nothing_but_the_spans,
+    a_collector_that_does_not_answer_does_not_hold_up_the_end,
 ];
 
 /// Takes what is sent to `/v1/traces`.
@@ -167,6 +168,22 @@ async fn a_collector_that_is_not_there_costs_nothing_but_the_spans(kind: Kind) {
     editor.create_episode("Pilot", 1).await;
     server.sigterm();
     let within = Duration::from_secs(10);
+    eventually("the end", within, || ready(server.ended().is_some())).await;
+    let code = server.ended().and_then(|status| status.code());
+    assert_eq!(code, Some(0), "{}", server.output());
+}
+
+/// It takes connections and says nothing: the exporter waits for it, the end of the program must not.
+async fn a_collector_that_does_not_answer_does_not_hold_up_the_end(kind: Kind) {
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let endpoint = format!("http://{}", mute.local_addr().expect("its address"));
+    let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
+    let mut server = Server::with(kind, &settings).await;
+    let editor = server.editor().await;
+    editor.create_episode("Pilot", 1).await;
+    server.sigterm();
+    // By itself the exporter would wait for five seconds.
+    let within = Duration::from_secs(4);
     eventually("the end", within, || ready(server.ended().is_some())).await;
     let code = server.ended().and_then(|status| status.code());
     assert_eq!(code, Some(0), "{}", server.output());

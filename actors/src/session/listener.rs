@@ -55,6 +55,50 @@ impl Default for Listen {
     }
 }
 
+/// Addresses that are ours. Whoever connects waits until they are served.
+pub struct Bound {
+    listeners: Vec<(SocketAddr, std::net::TcpListener)>,
+}
+
+impl Listen {
+    /// Takes every address of the host; with port 0 the first alone, since another would get another port.
+    ///
+    /// # Errors
+    /// When one of them cannot be listened on.
+    pub fn bind(&self) -> io::Result<Bound> {
+        let mut addresses: Vec<_> = (self.host.as_str(), self.port).to_socket_addrs()?.collect();
+        if self.port == 0 {
+            addresses.truncate(1);
+        }
+        let listener = |address| {
+            let listener = bind_one(address)?;
+            Ok((listener.local_addr()?, listener))
+        };
+        let listeners = addresses.into_iter().map(listener);
+        Ok(Bound {
+            listeners: listeners.collect::<io::Result<_>>()?,
+        })
+    }
+}
+
+/// A server to which nothing more can happen before it serves.
+pub struct Prepared {
+    addresses: Vec<SocketAddr>,
+    serve: Box<dyn FnOnce() -> Server>,
+}
+
+impl Prepared {
+    /// From now on connections are accepted.
+    pub fn run(self) -> Serving {
+        let server = (self.serve)();
+        Serving {
+            addresses: self.addresses,
+            handle: server.handle(),
+            server,
+        }
+    }
+}
+
 /// A server that listens. It serves while `server` is polled: spawn it or await it.
 pub struct Serving {
     pub addresses: Vec<SocketAddr>,
@@ -80,6 +124,31 @@ where
     S::Service: 'static,
     B: MessageBody + 'static,
 {
+    Ok(prepare(engines, listen, listen.bind()?, factory)?.run())
+}
+
+/// The same on what was bound before, and in two steps: what must be done before anybody is served, and must not be done
+/// in vain, is done in between.
+///
+/// # Errors
+/// When what was bound cannot be used.
+pub fn prepare<F, I, S, B>(
+    engines: &[Engine],
+    listen: &Listen,
+    bound: Bound,
+    factory: F,
+) -> io::Result<Prepared>
+where
+    F: Fn() -> I + Send + Clone + 'static,
+    I: IntoServiceFactory<S, actix_http::Request>,
+    S: ServiceFactory<actix_http::Request, Config = AppConfig> + 'static,
+    S::Error: Into<Error>,
+    S::InitError: fmt::Debug,
+    S::Response: Into<actix_http::Response<B>>,
+    <S::Service as actix_service::Service<actix_http::Request>>::Future: 'static,
+    S::Service: 'static,
+    B: MessageBody + 'static,
+{
     let engines: Arc<[Engine]> = engines.into();
     let mut builder = Server::build()
         .workers(listen.workers.max(1))
@@ -88,8 +157,7 @@ where
     // Tells HTTP connections that nobody uses to go, so that a stop waits for requests alone.
     let stopping = builder.graceful_shutdown_signal();
     let mut addresses = Vec::new();
-    for listener in bind(listen)? {
-        let address = listener.local_addr()?;
+    for (address, listener) in bound.listeners {
         addresses.push(address);
         let (engines, factory, listen) = (Arc::clone(&engines), factory.clone(), listen.clone());
         let stopping = stopping.clone();
@@ -123,23 +191,10 @@ where
                 .tcp()
         })?;
     }
-    let server = builder.run();
-    Ok(Serving {
+    Ok(Prepared {
         addresses,
-        handle: server.handle(),
-        server,
+        serve: Box::new(move || builder.run()),
     })
-}
-
-/// Every address of the host; with port 0 the first alone, since another would get another port.
-fn bind(listen: &Listen) -> io::Result<Vec<std::net::TcpListener>> {
-    let mut addresses: Vec<_> = (listen.host.as_str(), listen.port)
-        .to_socket_addrs()?
-        .collect();
-    if listen.port == 0 {
-        addresses.truncate(1);
-    }
-    addresses.into_iter().map(bind_one).collect()
 }
 
 fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {

@@ -44,6 +44,6 @@ pub use application::{
 };
 pub use ask::{AckError, Asks};
 pub use engine::{Counts, Engine};
-pub use listener::{Listen, Serving, serve};
+pub use listener::{Bound, Listen, Prepared, Serving, prepare, serve};
 pub use outbox::Outbox;
 pub use reason::Reason;

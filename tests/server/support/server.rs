@@ -125,15 +125,29 @@ impl Server {
 
     /// `callboard` as a newcomer runs it: in this server's folder, with no setting at all but a free port.
     pub fn spawn_bare(&self) -> Running {
+        Running::start(&mut self.bare(&[], &[("SOCKET_PORT", "0")]))
+    }
+
+    /// A command as a newcomer gives it: in this server's folder, with these settings and no others.
+    pub fn callboard_bare(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+        let mut command = self.bare(arguments, settings);
+        command
+            .stdin(Stdio::null())
+            .output()
+            .expect("the built server")
+    }
+
+    fn bare(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_callboard"));
         command
+            .args(arguments)
             .current_dir(self.folder.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("SOCKET_PORT", "0")
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        Running::start(&mut command)
+        command
     }
 
     /// Where it keeps its data.
