@@ -41,6 +41,7 @@ impl Application for Echo {
                     message: "Invalid namespace".into(),
                     data: None,
                     body: None,
+                    headers: Vec::new(),
                 });
             }
             Ok(Welcome {

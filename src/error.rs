@@ -139,7 +139,32 @@ impl ApiError {
         ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
+    pub fn origin_not_allowed(origin: &str) -> ApiError {
+        ApiError::new(
+            StatusCode::FORBIDDEN,
+            "origin_not_allowed",
+            format!("the origin `{origin}` is not allowed"),
+        )
+    }
+
     // 404
+
+    pub fn invalid_namespace() -> ApiError {
+        // The words of Socket.IO's own servers.
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "invalid_namespace",
+            "Invalid namespace",
+        )
+    }
+
+    pub fn no_episode(id: uuid::Uuid) -> ApiError {
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("there is no episode {id}"),
+        )
+    }
 
     /// `what` with its article: "an episode".
     pub fn not_found(what: &str) -> ApiError {
@@ -294,6 +319,34 @@ impl ApiError {
         .retry_after(Duration::from_secs(1))
     }
 
+    /// A socket cannot be let in now.
+    pub fn no_socket_now() -> ApiError {
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "the database does not answer; try again",
+        )
+        .retry_after(Duration::from_secs(1))
+    }
+
+    pub fn too_many_connections(most: usize) -> ApiError {
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_connections",
+            format!("{most} connections are open; that is as many as this server takes"),
+        )
+        .retry_after(Duration::from_secs(5))
+    }
+
+    pub fn draining() -> ApiError {
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            callboard_actors::model::event::Kind::ServerDraining.name(),
+            "the server is about to restart",
+        )
+        .retry_after(Duration::from_secs(1))
+    }
+
     pub fn switched_off(what: &str) -> ApiError {
         ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -320,6 +373,14 @@ impl Problem {
             StatusCode::PAYLOAD_TOO_LARGE => ("payload_too_large", "the body is too large"),
             StatusCode::REQUEST_TIMEOUT => {
                 ("request_timeout", "the request did not arrive in time")
+            }
+            StatusCode::URI_TOO_LONG => ("uri_too_long", "the address is too long"),
+            StatusCode::UPGRADE_REQUIRED => (
+                "upgrade_required",
+                "this address speaks WebSocket, version 13, and nothing else",
+            ),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                ("unavailable", "the server cannot do this right now")
             }
             status if status.is_server_error() => (
                 "internal",

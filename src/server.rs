@@ -24,6 +24,7 @@ use crate::housekeeping::Retention;
 use crate::http::{self, State};
 use crate::inbox::Inbox;
 use crate::live::{self, Live, Sealer};
+use crate::metrics::Metrics;
 use crate::store::cursors::Consumer;
 use crate::store::users::{self, NewUser};
 use crate::store::{Store, StoreError, secrets};
@@ -122,10 +123,12 @@ impl Application {
         let sealer = Sealer::new(secrets::get_or_make(&store, "resume").await?);
         let handles = system.handles.clone();
         let inbox = Inbox::new(store.clone(), handles.tidings.clone());
-        let parts = live_parts(&store, &auth, &system, &ledger, inbox.clone());
+        let metrics = Metrics::new(store.collectors());
+        let parts = live_parts(&store, &auth, &system, &ledger, inbox.clone(), &metrics);
         let live = Live::new(parts, live_settings(&config), sealer);
         let engine = Engine::new(Arc::new(live.clone()), engine_config(&config), &ledger);
-        let state = web::Data::new(State::new(config, store, auth, ledger, handles, inbox));
+        let state = State::new(config, store, auth, ledger, handles, inbox, metrics);
+        let state = web::Data::new(state);
         let prepared = prepare(&engine, &state, &listen, bound)?;
         // Last of all: its password is shown once, by whoever started this, so nothing may fail from here on.
         let first_admin = first_admin(&state).await?;
@@ -279,6 +282,7 @@ fn live_parts(
     system: &System,
     ledger: &Ledger,
     inbox: Inbox,
+    metrics: &Metrics,
 ) -> live::Parts {
     let handles = &system.handles;
     let store = Arc::new(store.clone());
@@ -294,6 +298,12 @@ fn live_parts(
             "strange_acknowledgements",
             "Acknowledgements of what was not sent to that user",
         ),
+        dropped_typing: ledger.counter(
+            "dropped_typing",
+            "`typing` that went nowhere, being more than ten a second of one socket",
+        ),
+        requests: metrics.requests.clone(),
+        refusals: metrics.refusals.clone(),
         broadcaster: handles.broadcaster.clone(),
         hubs: handles.hubs.clone(),
         presence: handles.presence.clone(),

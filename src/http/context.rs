@@ -38,7 +38,8 @@ pub async fn context(
     let state = req.app_data::<web::Data<State>>().cloned();
     let clock = state.as_ref().map(|state| &state.clock);
     let started = clock.map(Clock::monotonic).unwrap_or_default();
-    let id = taken(req.headers()).unwrap_or_else(|| Uuid::now_v7().to_string().into());
+    let asked = req.headers().get(REQUEST_ID);
+    let id = request_id(asked.and_then(|id| id.to_str().ok()));
     req.extensions_mut().insert(RequestId(Arc::clone(&id)));
     // The path and never the query: a query may carry a token.
     let (method, path) = (req.method().clone(), req.path().to_owned());
@@ -141,11 +142,15 @@ pub fn origin(req: &actix_web::HttpRequest) -> Origin {
 /// Characters of a user agent that are kept.
 const MOST_AGENT: usize = 300;
 
-/// The caller's own id, if it is sane: up to 128 visible ASCII characters.
-fn taken(headers: &HeaderMap) -> Option<Arc<str>> {
-    let text = headers.get(REQUEST_ID)?.to_str().ok()?;
-    let sane = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    sane.then(|| text.into())
+/// The caller's own id, if it is sane (up to 128 visible ASCII characters), or a new one.
+pub fn request_id(asked: Option<&str>) -> Arc<str> {
+    let is_sane = |text: &&str| {
+        (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    match asked.filter(is_sane) {
+        Some(id) => id.into(),
+        None => Uuid::now_v7().to_string().into(),
+    }
 }
 
 async fn finish(
@@ -212,7 +217,8 @@ fn render(problem: &Problem, path: &str, id: &str) -> HttpResponse {
         .body(problem.body(path, id))
 }
 
-fn dress(headers: &mut HeaderMap, path: &str, id: &str) {
+/// The headers that every answer has.
+pub fn dress(headers: &mut HeaderMap, path: &str, id: &str) {
     compression::unmark(headers);
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);

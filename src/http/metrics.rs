@@ -28,6 +28,7 @@ pub async fn show(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
         down,
         counts: state.ledger.counts(),
         sockets: sockets.ok(),
+        connections_limit: state.config.sockets.max_connections,
         record,
     };
     let text = state

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use actix_web::http::{StatusCode, header};
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -69,6 +70,7 @@ mod verbs;
 pub(crate) mod version;
 
 pub use context::context;
+pub(crate) use context::{dress, request_id};
 
 /// The engine's own addresses that are plain HTTP: polling, and the event stream. WebSockets do not
 /// come here; see `callboard_actors::session::listener`.
@@ -81,6 +83,17 @@ pub fn live(app: &mut web::ServiceConfig, engine: &Engine) {
             async move { engine.events(&req).await }
         })),
     );
+    if let Some(path) = &engine.config().plain_path {
+        app.service(web::resource(path.as_str()).route(web::get().to(upgrade_required)));
+    }
+}
+
+/// Who wants the WebSocket says so, and does not come here.
+async fn upgrade_required() -> HttpResponse {
+    HttpResponse::build(StatusCode::UPGRADE_REQUIRED)
+        .insert_header((header::UPGRADE, "websocket"))
+        .insert_header((header::CONNECTION, "upgrade"))
+        .finish()
 }
 
 /// Everything that is served but the engine's own addresses.
@@ -158,6 +171,7 @@ impl State {
         ledger: Ledger,
         actors: Handles,
         inbox: Inbox,
+        metrics: Metrics,
     ) -> State {
         let clock = ledger.clock().clone();
         State {
@@ -167,7 +181,7 @@ impl State {
             clock,
             ledger,
             actors,
-            metrics: Metrics::new(store.collectors()),
+            metrics,
             store,
             inbox,
             draining: AtomicBool::new(false),

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use actix_web::ResponseError;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use callboard_actors::model::event::Kind;
 use callboard_actors::model::identity::Identity;
 use callboard_actors::model::policy;
 use callboard_actors::model::record::Seq;
@@ -22,7 +22,9 @@ use uuid::Uuid;
 
 use super::Live;
 use super::pid::Sealed;
+use super::query::Query;
 use super::state::State;
+use crate::error::{ApiError, PROBLEM_JSON};
 
 /// One of the connections that may be open, until it is dropped. Taken before anything is awaited, so
 /// that a burst cannot pass the limit together.
@@ -49,37 +51,20 @@ struct Auth {
     offset: Option<String>,
 }
 
-/// What a client without a library says in its query.
-#[derive(Debug, Default, PartialEq)]
-struct Query {
-    token: Option<String>,
-    namespaces: Option<String>,
-    rooms: Option<String>,
-    since: Option<String>,
-}
-
 impl Live {
     pub(super) fn may_visit(&self, visit: &Visit) -> Result<Admission, Refused> {
         if self.draining() {
-            return Err(refused(
-                503,
-                Kind::ServerDraining.name(),
-                "the server is about to restart",
-            ));
+            return Err(refused(ApiError::draining()));
         }
         if let Some(origin) = visit.header("origin")
             && !self.settings.allows_origin(origin, visit.header("host"))
         {
-            let message = format!("the origin `{origin}` is not allowed");
-            return Err(refused(403, "origin_not_allowed", &message));
+            return Err(refused(ApiError::origin_not_allowed(origin)));
         }
         let place = Place::take(&self.open);
         if self.open.load(Ordering::Acquire) > self.settings.max_connections {
-            let message = format!(
-                "{} connections are open; that is as many as this server takes",
-                self.settings.max_connections
-            );
-            return Err(refused(503, "too_many_connections", &message));
+            let most = self.settings.max_connections;
+            return Err(refused(ApiError::too_many_connections(most)));
         }
         Ok(Box::new(place))
     }
@@ -96,16 +81,13 @@ impl Live {
             .namespace
             .as_deref()
             .and_then(|text| Namespace::parse(text).filter(|it| it.path() == text))
-            .ok_or_else(|| refused(404, "invalid_namespace", "Invalid namespace"))?;
+            .ok_or_else(|| refused(ApiError::invalid_namespace()))?;
         let auth = connect.auth.as_ref().map_or_else(Auth::default, |raw| {
             // Not an object, or of other types: as good as none.
             serde_json::from_str(raw.get()).unwrap_or_default()
         });
         let identity = self.identify(auth.token, &connect.visit).await?;
-        if !policy::may_connect(&identity, namespace) {
-            let message = format!("{} is for admins", namespace.path());
-            return Err(refused(403, "forbidden", &message));
-        }
+        may_connect(&identity, &[namespace])?;
         let resume = match (auth.pid, auth.offset.and_then(|it| it.parse().ok())) {
             (Some(pid), Some(offset)) => self
                 .resume(&pid, offset, namespace, &identity)
@@ -168,37 +150,25 @@ impl Live {
     }
 
     async fn let_in_plain(&self, connect: Connect) -> Result<Welcome, Refused> {
-        let query =
-            Query::parse(connect.visit.query()).map_err(|message| unprocessable(&message))?;
-        let identity = self.identify(query.token, &connect.visit).await?;
-        let namespaces = namespaces(query.namespaces.as_deref())?;
-        if let Some(namespace) = namespaces
-            .iter()
-            .find(|namespace| !policy::may_connect(&identity, **namespace))
-        {
-            let message = format!("{} is for admins", namespace.path());
-            return Err(refused(403, "forbidden", &message));
-        }
-        let rooms = rooms(query.rooms.as_deref(), &namespaces)?;
+        let mut query = Query::parse(connect.visit.query());
+        // What is wrong with the query is said last, as everywhere: first who asks, and whether they may.
+        let identity = self.identify(query.token.take(), &connect.visit).await?;
+        let namespaces = query.namespaces();
+        may_connect(&identity, &namespaces)?;
+        let rooms = query.rooms(&namespaces);
         if let Some(channel) = rooms.iter().find(|room| !policy::may_join(&identity, room)) {
-            let message = format!("{channel} is not yours to join");
-            return Err(refused(403, "forbidden", &message));
+            let detail = format!("{channel} is not yours to join");
+            return Err(refused(ApiError::forbidden(detail)));
         }
         for channel in &rooms {
             self.must_exist(channel).await?;
         }
         let last_event_id = match connect.protocol {
-            Protocol::Sse => connect.visit.header("last-event-id").map(str::to_owned),
+            Protocol::Sse => connect.visit.header("last-event-id"),
             _ => None,
         };
-        let since = last_event_id
-            .filter(|text| !text.is_empty())
-            .or(query.since)
-            .map(|text| {
-                text.parse::<Seq>()
-                    .map_err(|_| unprocessable(&format!("since: `{text}` is no sequence number")))
-            })
-            .transpose()?;
+        let since = query.since(last_event_id);
+        query.finish().map_err(refused)?;
         let since = match since {
             Some(seq) => {
                 let span = self.parts.record.span().await.map_err(unavailable)?;
@@ -255,60 +225,15 @@ impl Live {
     }
 }
 
-impl Query {
-    /// There are no other parameters: a misspelt one must not pass silently.
-    fn parse(text: &str) -> Result<Query, String> {
-        let mut query = Query::default();
-        for (key, value) in form_urlencoded::parse(text.as_bytes()) {
-            let slot = match key.as_ref() {
-                "token" => &mut query.token,
-                "namespaces" => &mut query.namespaces,
-                "rooms" => &mut query.rooms,
-                "since" => &mut query.since,
-                other => {
-                    return Err(format!(
-                        "`{other}` is no parameter; accepted: token, namespaces, rooms, since"
-                    ));
-                }
-            };
-            *slot = Some(value.into_owned());
+fn may_connect(identity: &Identity, namespaces: &[Namespace]) -> Result<(), Refused> {
+    let closed = |it: &&Namespace| !policy::may_connect(identity, **it);
+    match namespaces.iter().find(closed) {
+        Some(namespace) => {
+            let detail = format!("{} is for admins", namespace.path());
+            Err(refused(ApiError::forbidden(detail)))
         }
-        Ok(query)
+        None => Ok(()),
     }
-}
-
-fn namespaces(list: Option<&str>) -> Result<Vec<Namespace>, Refused> {
-    let mut found = Vec::new();
-    for name in list.unwrap_or("episodes").split(',') {
-        let namespace = Namespace::parse(name.trim()).ok_or_else(|| {
-            unprocessable(&format!(
-                "namespaces: `{name}` is none; accepted: root, episodes, jobs, feed, admin"
-            ))
-        })?;
-        if !found.contains(&namespace) {
-            found.push(namespace);
-        }
-    }
-    Ok(found)
-}
-
-fn rooms(list: Option<&str>, namespaces: &[Namespace]) -> Result<Vec<Channel>, Refused> {
-    let mut found = Vec::new();
-    for name in list
-        .unwrap_or_default()
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-    {
-        let channel = channel(name, namespaces).map_err(|message| unprocessable(&message))?;
-        if !found.contains(&channel) {
-            found.push(channel);
-        }
-    }
-    if found.len() > MOST_ROOMS {
-        return Err(unprocessable(&format!("rooms: {MOST_ROOMS} at most")));
-    }
-    Ok(found)
 }
 
 /// Rooms of one socket that it joined by name.
@@ -343,63 +268,50 @@ fn new_sid(now: DateTime<Utc>) -> String {
 }
 
 pub(super) fn no_episode(id: Uuid) -> Refused {
-    refused(404, "not_found", &format!("there is no episode {id}"))
+    refused(ApiError::no_episode(id))
 }
 
-pub(super) fn refused(status: u16, code: &str, message: &str) -> Refused {
-    let title = match status {
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        422 => "Unprocessable Content",
-        503 => "Service Unavailable",
-        _ => "Error",
-    };
-    let problem = json!({
-        "type": format!("urn:callboard:problem:{code}"),
-        "title": title,
-        "status": status,
-        "detail": message,
-        "code": code,
+/// As the engine passes it on: to a namespace of Socket.IO as words and code, to all others as the answer that REST would
+/// give. Path and request id are put in where they are known.
+pub(super) fn refused(error: ApiError) -> Refused {
+    let problem = error.problem();
+    let headers = error.error_response().headers().clone();
+    let headers = headers.iter().filter_map(|(name, value)| {
+        let value = value.to_str().ok()?;
+        Some((name.to_string(), value.to_owned()))
     });
     Refused {
-        status,
-        message: message.to_owned(),
-        data: to_raw_value(&json!({ "code": code })).ok(),
-        body: Some(("application/problem+json".into(), problem.to_string())),
+        status: problem.status.as_u16(),
+        message: problem.detail.clone(),
+        data: to_raw_value(&json!({ "code": problem.code })).ok(),
+        body: Some((PROBLEM_JSON.into(), problem.body("", ""))),
+        headers: headers.collect(),
     }
 }
 
-fn unprocessable(message: &str) -> Refused {
-    refused(422, "validation_failed", message)
+/// The word of a refusal of ours.
+pub(super) fn code_of(refused: &Refused) -> String {
+    #[derive(Deserialize)]
+    struct Data {
+        code: String,
+    }
+    let data = refused.data.as_ref();
+    data.and_then(|raw| serde_json::from_str::<Data>(raw.get()).ok())
+        .map_or_else(|| "refused".to_owned(), |data| data.code)
 }
 
 fn denied(denied: Denied) -> Refused {
-    refused(401, denied.code(), denied.message())
+    refused(ApiError::denied(denied))
 }
 
 pub(super) fn unavailable(error: Unavailable) -> Refused {
     tracing::warn!(%error, "a socket could not be let in");
-    refused(
-        503,
-        "unavailable",
-        "the database does not answer; try again",
-    )
+    refused(ApiError::no_socket_now())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_misspelt_parameter_is_refused_and_named() {
-        assert!(Query::parse("token=a&since=3&namespaces=episodes,jobs&rooms=").is_ok());
-        assert!(Query::parse("sinze=3").unwrap_err().contains("`sinze`"));
-        assert_eq!(
-            Query::parse("token=a%2Bb").unwrap().token.as_deref(),
-            Some("a+b")
-        );
-    }
 
     #[test]
     fn sockets_that_come_together_have_ids_that_begin_alike_and_are_not_to_be_guessed() {
@@ -419,15 +331,5 @@ mod tests {
         assert!(channel(&format!("episode:{id}"), &episodes).is_ok());
         assert!(channel(&format!("episode:{id}"), &[Namespace::Jobs]).is_err());
         assert!(channel("role:admin", &episodes).is_err());
-    }
-
-    #[test]
-    fn the_default_namespace_is_episodes_and_each_is_taken_once() {
-        assert_eq!(namespaces(None).unwrap(), [Namespace::Episodes]);
-        assert_eq!(
-            namespaces(Some("jobs,/jobs, root")).unwrap(),
-            [Namespace::Jobs, Namespace::Root]
-        );
-        assert_eq!(namespaces(Some("x")).unwrap_err().status, 422);
     }
 }

@@ -22,7 +22,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::admission::{MOST_ROOMS, channel, no_episode};
+use super::admission::{MOST_ROOMS, channel, code_of, no_episode};
 use super::asked::Asked;
 use super::errands::Entered;
 use super::state::State;
@@ -63,15 +63,8 @@ impl From<Unavailable> for Fault {
 
 impl From<Refused> for Fault {
     fn from(refused: Refused) -> Fault {
-        #[derive(Deserialize)]
-        struct Data {
-            code: String,
-        }
-        let data = refused
-            .data
-            .and_then(|raw| serde_json::from_str::<Data>(raw.get()).ok());
         Fault {
-            code: data.map_or("refused".into(), |data| data.code),
+            code: code_of(&refused),
             message: refused.message,
         }
     }

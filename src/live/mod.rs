@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! admission.rs  origin, capacity, token, namespaces; whether a socket can be resumed
+//! query.rs      what a client without a library says in its query
+//! denial.rs     a request for a WebSocket that gets none
 //! resume.rs     after the door: rooms, what was missed, `ready`
 //! pages.rs      what was missed, read once for all who resume
 //! asked.rs      a command as it came
@@ -16,30 +18,32 @@
 mod admission;
 mod asked;
 mod commands;
+mod denial;
 mod errands;
 mod once;
 mod pages;
 mod pid;
+mod query;
 mod reading;
 mod resume;
 mod state;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use callboard_actors::broadcaster::Broadcaster;
 use callboard_actors::hub::Hubs;
 use callboard_actors::model::identity::Identity;
 use callboard_actors::ports::{
-    Answer, Authenticator, Denied, Record, Resumable, Resumes, Unavailable,
+    Answer as Answering, Authenticator, Denied, Record, Resumable, Resumes, Unavailable,
 };
 use callboard_actors::presence_registry::{PresenceRegistry, Signs};
 use callboard_actors::receipts::Receipts;
 use callboard_actors::runtime::{Clock, Counter, Courier, Mailbox, Rejected};
 use callboard_actors::session::{
-    Admission, Application, Arguments, Connect, Connection, Protocol, Reason, Refused, Socket,
-    Visit, Welcome,
+    Admission, Answer, Application, Arguments, Connect, Connection, Denial, Protocol, Reason,
+    Refused, Socket, Visit, Welcome,
 };
 use callboard_actors::socket_registry::SocketRegistry;
 use callboard_actors::subscriber::Subscriber;
@@ -53,7 +57,9 @@ pub use pid::Sealer;
 
 use crate::config::Cors;
 use crate::inbox::Inbox;
+use crate::metrics::{Refusals, Requests};
 use crate::store::{Store, episodes};
+use admission::code_of;
 use pages::Pages;
 use state::State;
 
@@ -71,6 +77,12 @@ pub struct Parts {
     pub receipts: Receipts,
     /// Acknowledgements of what nobody asked.
     pub strange_acks: Counter,
+    /// `typing` beyond what is allowed.
+    pub dropped_typing: Counter,
+    /// Requests that were answered without a WebSocket.
+    pub requests: Requests,
+    /// Connections and namespaces that were refused.
+    pub refusals: Refusals,
     pub broadcaster: Mailbox<Broadcaster>,
     pub hubs: Hubs,
     /// `None` when presence is switched off.
@@ -85,11 +97,11 @@ pub struct Parts {
 
 /// Whether the things exist that rooms are named after.
 pub trait Catalogue: Send + Sync {
-    fn episode_exists(&self, id: Uuid) -> Answer<'_, bool>;
+    fn episode_exists(&self, id: Uuid) -> Answering<'_, bool>;
 }
 
 impl Catalogue for Store {
-    fn episode_exists(&self, id: Uuid) -> Answer<'_, bool> {
+    fn episode_exists(&self, id: Uuid) -> Answering<'_, bool> {
         async move { Ok(episodes::exists(self, id).await?) }.boxed()
     }
 }
@@ -128,7 +140,6 @@ pub struct Inner {
     /// Connections that have a place.
     open: Arc<AtomicUsize>,
     draining: AtomicBool,
-    typing_dropped: AtomicU64,
 }
 
 impl std::ops::Deref for Live {
@@ -148,7 +159,6 @@ impl Live {
             sealer,
             open: Arc::default(),
             draining: AtomicBool::new(false),
-            typing_dropped: AtomicU64::new(0),
         }))
     }
 
@@ -163,7 +173,8 @@ impl Live {
 
     /// Counts a `typing` that goes nowhere; logs the first, the second, the fourth and so on.
     fn dropped_typing(&self) {
-        let dropped = self.typing_dropped.fetch_add(1, Ordering::Relaxed) + 1;
+        self.parts.dropped_typing.add(1);
+        let dropped = self.parts.dropped_typing.get();
         if dropped.is_power_of_two() {
             tracing::warn!(
                 dropped,
@@ -239,12 +250,21 @@ impl Live {
 
 impl Application for Live {
     fn admit(&self, visit: &Visit, _: Protocol) -> Result<Admission, Refused> {
-        self.may_visit(visit)
+        let admitted = self.may_visit(visit);
+        admitted.inspect_err(|refused| self.parts.refusals.count(&code_of(refused)))
     }
 
     fn connect(&self, connect: Connect) -> BoxFuture<'static, Result<Welcome, Refused>> {
         let live = self.clone();
-        async move { live.let_in(connect).await }.boxed()
+        async move {
+            let let_in = live.let_in(connect).await;
+            let_in.inspect_err(|refused| live.parts.refusals.count(&code_of(refused)))
+        }
+        .boxed()
+    }
+
+    fn deny(&self, denial: &Denial<'_>, answer: Answer) -> Answer {
+        self.answer_denied(denial, answer)
     }
 
     fn connected(&self, socket: Socket) -> BoxFuture<'static, ()> {

@@ -3,17 +3,20 @@
 //!
 //! ```text
 //! requests.rs  every HTTP request, by resource
+//! refusals.rs  connections that were not let in
 //! snapshot.rs  what is read off
 //! process.rs   memory and open files of this process
 //! ```
 
 mod process;
+mod refusals;
 mod requests;
 mod snapshot;
 
 use prometheus::core::Collector;
 use prometheus::{Registry, TextEncoder};
 
+pub use refusals::Refusals;
 pub use requests::Requests;
 pub use snapshot::{Readings, snapshot};
 
@@ -24,17 +27,24 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Metrics {
     registry: Registry,
     pub requests: Requests,
+    pub refusals: Refusals,
 }
 
 impl Metrics {
     /// `others`: what parts of the program count themselves.
     pub fn new(others: impl IntoIterator<Item = Box<dyn Collector>>) -> Metrics {
         let registry = Registry::new();
-        let requests = Requests::new();
-        for collector in requests.collectors().into_iter().chain(others) {
+        let (requests, refusals) = (Requests::new(), Refusals::new());
+        let mut all = requests.collectors();
+        all.push(refusals.collector());
+        for collector in all.into_iter().chain(others) {
             register(&registry, collector);
         }
-        Metrics { registry, requests }
+        Metrics {
+            registry,
+            requests,
+            refusals,
+        }
     }
 
     /// Everything, in Prometheus' text format 0.0.4.

@@ -31,11 +31,19 @@ const RESOURCES: &[&str] = &[
     "asyncapi.json",
 ];
 
-/// See the module's page.
+/// See the module's page. Clones are one.
+#[derive(Clone)]
 pub struct Requests {
     served: IntCounterVec,
     seconds: HistogramVec,
+    failed_logins: IntCounterVec,
 }
+
+/// Where passwords are tried.
+const LOGIN: &str = "/api/v1/auth/login";
+/// Ways in which that fails: a wrong address or password, and too many of them before.
+const WRONG: &str = "wrong";
+const BLOCKED: &str = "blocked";
 
 impl Requests {
     pub(super) fn new() -> Requests {
@@ -48,7 +56,16 @@ impl Requests {
             "From a request's arrival to its answer, by method and resource",
         );
         let constants = "names and labels are constants, and valid";
+        let failed = Opts::new(
+            "callboard_failed_logins_total",
+            "Log-ins that failed: wrong, or blocked after too many that were",
+        );
+        let failed_logins = IntCounterVec::new(failed, &["outcome"]).expect(constants);
+        for outcome in [WRONG, BLOCKED] {
+            failed_logins.with_label_values(&[outcome]);
+        }
         Requests {
+            failed_logins,
             served: IntCounterVec::new(served, &["method", "resource", "status"]).expect(constants),
             seconds: HistogramVec::new(seconds.buckets(BUCKETS.to_vec()), &["method", "resource"])
                 .expect(constants),
@@ -59,11 +76,20 @@ impl Requests {
         vec![
             Box::new(self.served.clone()),
             Box::new(self.seconds.clone()),
+            Box::new(self.failed_logins.clone()),
         ]
     }
 
     /// A request was answered.
     pub fn served(&self, method: &Method, path: &str, status: StatusCode, took: Duration) {
+        let failed = match status {
+            StatusCode::UNAUTHORIZED => Some(WRONG),
+            StatusCode::TOO_MANY_REQUESTS => Some(BLOCKED),
+            _ => None,
+        };
+        if let Some(outcome) = failed.filter(|_| path == LOGIN) {
+            self.failed_logins.with_label_values(&[outcome]).inc();
+        }
         let (method, resource) = (method_of(method), resource_of(path));
         self.served
             .with_label_values(&[method, resource, status.as_str()])
@@ -92,6 +118,7 @@ fn resource_of(path: &str) -> &'static str {
     match path.split('/').nth(1) {
         Some("health") => "health",
         Some("socket.io") => "socket.io",
+        Some("ws") => "ws",
         Some("metrics") => "metrics",
         Some("docs") => "docs",
         _ => "other",

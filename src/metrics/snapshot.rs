@@ -7,7 +7,7 @@ use callboard_actors::model::room::Namespace;
 use callboard_actors::runtime::{Account, Count};
 use callboard_actors::session::Reason;
 use callboard_actors::socket_registry::Stats;
-use prometheus::{CounterVec, Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{Counter, CounterVec, Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::process::Process;
 use super::register;
@@ -22,6 +22,8 @@ pub struct Readings {
     pub down: Vec<&'static str>,
     pub counts: Vec<Count>,
     pub sockets: Option<Stats>,
+    /// Connections that this server takes.
+    pub connections_limit: usize,
     /// The last `seq`, and how far each consumer has come.
     pub record: Option<(Seq, Vec<(String, Seq)>)>,
 }
@@ -59,6 +61,11 @@ pub fn snapshot(readings: &Readings) -> Registry {
         let name = format!("callboard_{}_total", count.name);
         sheet.counter(&name, count.meaning, count.value);
     }
+    sheet.gauge(
+        "callboard_connections_limit",
+        "Connections that this server takes (MAX_SOCKET_CONNECTIONS)",
+        readings.connections_limit as u64,
+    );
     if let Some(stats) = &readings.sockets {
         sockets(&sheet, stats);
     }
@@ -187,6 +194,20 @@ fn process(sheet: &Sheet, process: Process) {
     if let Some(files) = process.open_files {
         sheet.gauge("process_open_fds", "Open files", files);
     }
+    if let Some(seconds) = process.cpu_seconds {
+        sheet.counted_seconds(
+            "process_cpu_seconds_total",
+            "Time on a processor, in user and system mode",
+            seconds,
+        );
+    }
+    if let Some(at) = process.started {
+        sheet.seconds(
+            "process_start_time_seconds",
+            "When the process began, in seconds since the epoch",
+            at,
+        );
+    }
 }
 
 /// Families of one scrape. Names and labels are constants: that one is not valid, or there twice, is a broken invariant.
@@ -205,6 +226,12 @@ impl Sheet {
         let gauge = Gauge::new(name, help).expect(VALID);
         gauge.set(value);
         register(&self.0, Box::new(gauge));
+    }
+
+    fn counted_seconds(&self, name: &str, help: &str, value: f64) {
+        let counter = Counter::new(name, help).expect(VALID);
+        counter.inc_by(value);
+        register(&self.0, Box::new(counter));
     }
 
     fn gauges<'a>(

@@ -21,6 +21,7 @@ mod metrics;
 mod notifying;
 mod outsiders;
 mod presence;
+mod refusals;
 mod retention;
 mod robustness;
 mod search;

@@ -159,6 +159,38 @@ pub struct Refused {
     pub data: Option<Box<RawValue>>,
     /// Content type and body of the HTTP answer.
     pub body: Option<(String, String)>,
+    /// Further headers of the HTTP answer.
+    pub headers: Vec<(String, String)>,
+}
+
+/// An HTTP answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    /// Among them the content type; those about the connection and the length are the engine's.
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+/// Why a request that asked for a WebSocket gets an ordinary answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The application refused it: the answer is what it said.
+    Refused,
+    /// Engine.IO has its own words for it, and its clients know them.
+    Protocol,
+    /// There is no such address (404) or method (405), or it is no handshake (400, 414, 426).
+    Request,
+}
+
+/// A request that asked for a WebSocket and does not get one.
+#[derive(Debug)]
+pub struct Denial<'a> {
+    pub method: &'a str,
+    pub visit: &'a Visit,
+    pub cause: Cause,
+    /// Since it came.
+    pub took: Duration,
 }
 
 /// An event's arguments, as they were spelt; placeholders stand where the attachments go.
@@ -210,6 +242,12 @@ pub trait Application: Send + Sync + 'static {
 
     /// A client asks for a namespace.
     fn connect(&self, connect: Connect) -> BoxFuture<'static, Result<Welcome, Refused>>;
+
+    /// A request for a WebSocket will be answered with this instead. Such requests come to nobody else who could log them,
+    /// or write every refusal in one shape.
+    fn deny(&self, _: &Denial<'_>, answer: Answer) -> Answer {
+        answer
+    }
 
     /// The client was let in and its CONNECT answer is queued (plain: the upgrade is done). Events
     /// of the socket wait until this future ends. The answer leaves together with the first thing that the

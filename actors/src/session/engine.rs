@@ -260,6 +260,7 @@ impl Refused {
             message: "Internal error".into(),
             data: None,
             body: None,
+            headers: Vec::new(),
         }
     }
 
@@ -269,6 +270,7 @@ impl Refused {
             message: "Timed out".into(),
             data: None,
             body: None,
+            headers: Vec::new(),
         }
     }
 }

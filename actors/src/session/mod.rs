@@ -39,8 +39,8 @@ mod space;
 mod transport;
 
 pub use application::{
-    Admission, Application, Arguments, Config, Connect, Connection, Protocol, Refused, Socket,
-    Visit, Welcome,
+    Admission, Answer, Application, Arguments, Cause, Config, Connect, Connection, Denial,
+    Protocol, Refused, Socket, Visit, Welcome,
 };
 pub use ask::{AckError, Asks};
 pub use engine::{Counts, Engine};

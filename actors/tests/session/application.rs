@@ -121,6 +121,7 @@ impl Application for Echo {
                     message: "no".into(),
                     data: Some(to_raw_value(&json!({"code": "forbidden", "n": 1})).unwrap()),
                     body: None,
+                    headers: Vec::new(),
                 })
             }),
             Some("/") | Some("/custom") | None => {
@@ -226,6 +227,7 @@ fn refused(status: u16, message: &str) -> Refused {
         status,
         message: message.into(),
         data: None,
+        headers: Vec::new(),
         body: Some(("application/problem+json".into(), body)),
     }
 }

@@ -161,6 +161,7 @@ fn example(row: &Operation, status: u16, code: &'static str) -> Value {
         (401, "user_disabled") => ApiError::denied(Denied::Disabled),
         (401, "refresh_token_invalid") => ApiError::invalid_refresh_token(),
         (401, _) => ApiError::invalid_credentials(),
+        (403, "origin_not_allowed") => ApiError::origin_not_allowed("https://elsewhere.example"),
         (403, _) => ApiError::forbidden(format!(
             "the role {} or above is needed",
             row.role.unwrap_or("admin")
@@ -191,6 +192,8 @@ fn example(row: &Operation, status: u16, code: &'static str) -> Value {
         }
         (429, _) => ApiError::too_many_attempts(Duration::from_secs(60)),
         (503, "switched_off") => ApiError::switched_off("presence"),
+        (503, "too_many_connections") => ApiError::too_many_connections(20_000),
+        (503, "server_draining") => ApiError::draining(),
         (503, _) => ApiError::not_now(),
         _ => ApiError::bad_request("the body cannot be read"),
     };

@@ -3,10 +3,11 @@
 use actix_http::RequestHead;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use bytes::Bytes;
 use std::net::SocketAddr;
 
-use crate::session::application::{Refused, Visit};
+use crate::session::application::{Answer, Cause, Refused, Visit};
 use crate::wire::engineio;
 
 /// Headers that say nothing about who visits; they are not kept for the life of a connection.
@@ -69,19 +70,28 @@ pub(in crate::session) fn parameter<'a>(query: &'a str, name: &str) -> Option<&'
 /// An answer to a request that gets no session.
 #[derive(Debug)]
 pub(in crate::session) struct Denied {
-    pub status: u16,
-    pub content_type: String,
-    pub body: String,
+    pub cause: Cause,
+    pub answer: Answer,
 }
 
+const CONTENT_TYPE: &str = "content-type";
+
 impl Denied {
+    fn json(cause: Cause, status: u16, body: String) -> Denied {
+        Denied {
+            cause,
+            answer: Answer {
+                status,
+                headers: vec![(CONTENT_TYPE.into(), "application/json".into())],
+                body,
+            },
+        }
+    }
+
     /// Engine.IO's own errors, as the reference words them.
     fn coded(code: u8, message: &str) -> Denied {
-        Denied {
-            status: 400,
-            content_type: "application/json".into(),
-            body: format!(r#"{{"code":{code},"message":"{message}"}}"#),
-        }
+        let body = format!(r#"{{"code":{code},"message":"{message}"}}"#);
+        Denied::json(Cause::Protocol, 400, body)
     }
 
     pub fn unknown_transport() -> Denied {
@@ -105,33 +115,64 @@ impl Denied {
     }
 
     pub fn plain(status: u16, message: &str) -> Denied {
-        Denied {
+        Denied::json(
+            Cause::Request,
             status,
-            content_type: "application/json".into(),
-            body: format!(r#"{{"message":"{message}"}}"#),
-        }
+            format!(r#"{{"message":"{message}"}}"#),
+        )
+    }
+
+    pub fn with_header(mut self, name: &str, value: &str) -> Denied {
+        self.answer.headers.push((name.into(), value.into()));
+        self
     }
 
     pub fn response(self) -> HttpResponse {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
-        HttpResponse::build(status)
-            .content_type(self.content_type)
-            .insert_header(("cache-control", "no-store"))
-            .body(self.body)
+        let Answer {
+            status,
+            headers,
+            body,
+        } = self.answer;
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+        let mut response = HttpResponse::build(status);
+        response.insert_header(("cache-control", "no-store"));
+        for header in sound(&headers) {
+            response.insert_header(header);
+        }
+        response.body(body)
     }
+}
 
+impl Answer {
     /// The whole response, for a connection that has left HTTP's dispatcher.
-    pub fn bytes(&self) -> Bytes {
+    pub(in crate::session) fn bytes(&self) -> Bytes {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
-        let Denied {
-            content_type, body, ..
-        } = self;
-        Bytes::from(format!(
-            "HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\
-             cache-control: no-store\r\nconnection: close\r\n\r\n{body}",
-            body.len(),
-        ))
+        let mut head = format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n",
+            self.body.len()
+        );
+        let has = |wanted| sound(&self.headers).any(|(name, _)| name == wanted);
+        if !has(header::CACHE_CONTROL) {
+            head += "cache-control: no-store\r\n";
+        }
+        for (name, value) in sound(&self.headers) {
+            if name != header::CONTENT_LENGTH && name != header::CONNECTION {
+                // What is sound is no control character.
+                let value = String::from_utf8_lossy(value.as_bytes());
+                head.extend([name.as_str(), ": ", &*value, "\r\n"]);
+            }
+        }
+        Bytes::from(format!("{head}\r\n{}", self.body))
     }
+}
+
+/// Those that can be sent: a header must not end early, whoever wrote the words.
+fn sound(headers: &[(String, String)]) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    headers.iter().filter_map(|(name, value)| {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        let value = value.replace(['\r', '\n'], " ");
+        Some((name, HeaderValue::from_str(&value).ok()?))
+    })
 }
 
 impl From<Refused> for Denied {
@@ -143,11 +184,15 @@ impl From<Refused> for Denied {
                 format!(r#"{{"message":{message}}}"#),
             )
         });
+        let mut headers = refused.headers;
+        headers.push((CONTENT_TYPE.into(), content_type));
         Denied {
-            status: refused.status,
-            // A header must not end early, whoever wrote the words.
-            content_type: content_type.replace(['\r', '\n'], " "),
-            body,
+            cause: Cause::Refused,
+            answer: Answer {
+                status: refused.status,
+                headers,
+                body,
+            },
         }
     }
 }
@@ -179,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_request_says_its_version_its_transport_and_its_session() {
-        let polling = |query| wanted(query, "polling").map_err(|denied| denied.body);
+        let polling = |query| wanted(query, "polling").map_err(|denied| denied.answer.body);
         assert_eq!(polling("EIO=4&transport=polling"), Ok(Wanted::Handshake));
         assert_eq!(
             polling("t=x&EIO=4&transport=polling&sid=abc"),
@@ -214,11 +259,18 @@ mod tests {
             message: "no".into(),
             data: None,
             body: Some(("text/plain\r\nx: y".into(), "hm".into())),
+            headers: vec![
+                ("retry-after".into(), "1\r\nx: y".into()),
+                ("x\r\n".into(), "y".into()),
+                ("connection".into(), "keep-alive".into()),
+            ],
         });
-        let bytes = denied.bytes();
+        let bytes = denied.answer.bytes();
         let text = std::str::from_utf8(&bytes).unwrap();
         assert!(text.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{text}");
         assert!(!text.contains("\nx: y"), "{text}");
+        assert!(text.contains("\r\nretry-after: 1"), "{text}");
+        assert!(!text.contains("keep-alive"), "{text}");
         assert!(text.ends_with("\r\n\r\nhm"), "{text}");
     }
 }

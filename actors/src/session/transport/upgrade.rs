@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use super::duplex::Duplex;
 use super::http::{self, Denied, Wanted};
 use crate::session::actor::Session;
-use crate::session::application::{Protocol, Visit};
+use crate::session::application::{Answer, Denial, Protocol, Visit};
 use crate::session::engine::Engine;
 use crate::session::line::{Carrier, Line};
 use std::sync::Arc;
@@ -33,8 +33,18 @@ pub(in crate::session) async fn upgrade(
         write_buf,
         ..
     } = framed.into_parts();
+    let Some(first_engine) = engines.first() else {
+        return;
+    };
+    let clock = first_engine.clock().clone();
+    let came_at = clock.monotonic();
     let visit = http::visit(request.head(), request.peer_addr());
-    let accepted = accept(&request);
+    let method = request.method().clone();
+    let place = place(&engines, visit.path());
+    // Whose address it is says what it is answered.
+    let application = place.map_or(first_engine, |(engine, _)| engine);
+    let application = Arc::clone(application.application());
+    let accepted = accept(&request, place.is_some());
     // Holds the second handle on the socket, which must not outlive the first.
     drop(request);
     let wire = Wire {
@@ -43,12 +53,13 @@ pub(in crate::session) async fn upgrade(
         read: BytesMut::from(&read_buf[..]),
     };
     let mut first = write_buf; // the rest of a response that was pipelined before
-    let settled = match accepted {
-        Ok(answer) => {
+    let settled = match (accepted, place) {
+        (Ok(answer), Some((engine, place))) => {
             first.extend_from_slice(&answer);
-            settle(&engines, visit).await
+            settle(engine, place, visit.clone()).await
         }
-        Err(denied) => Err(denied),
+        (Ok(_), None) => Err(nowhere()),
+        (Err(denied), _) => Err(denied),
     };
     match settled {
         Ok(settled) => {
@@ -62,7 +73,16 @@ pub(in crate::session) async fn upgrade(
             // Its own task: the dispatcher, with its buffers, can go.
             actix_rt::spawn(duplex);
         }
-        Err(denied) => deny(wire.io, &denied).await,
+        Err(Denied { cause, answer }) => {
+            let denial = Denial {
+                method: method.as_str(),
+                visit: &visit,
+                cause,
+                took: clock.monotonic().saturating_sub(came_at),
+            };
+            let answer = application.deny(&denial, answer);
+            deny(wire.io, &answer).await;
+        }
     }
 }
 
@@ -84,18 +104,48 @@ enum Kind {
     TurnedAway,
 }
 
+/// What is at an engine's address.
+#[derive(Clone, Copy)]
+enum Place {
+    EngineIo,
+    Plain,
+}
+
+fn place<'a>(engines: &'a [Engine], path: &str) -> Option<(&'a Engine, Place)> {
+    engines.iter().find_map(|engine| {
+        let config = engine.config();
+        if config.path == path {
+            return Some((engine, Place::EngineIo));
+        }
+        let is_plain = config.plain_path.as_deref() == Some(path);
+        is_plain.then_some((engine, Place::Plain))
+    })
+}
+
+fn nowhere() -> Denied {
+    Denied::plain(404, "No WebSocket here")
+}
+
 /// The answer that ends HTTP.
-fn accept(request: &Request) -> Result<Bytes, Denied> {
+fn accept(request: &Request, is_somewhere: bool) -> Result<Bytes, Denied> {
+    let bad_method = || Denied::plain(405, "Method not allowed").with_header("allow", "GET");
     if *request.method() == Method::CONNECT {
-        return Err(Denied::plain(405, "Method not allowed"));
+        return Err(bad_method());
+    }
+    if !is_somewhere {
+        return Err(nowhere());
     }
     ws::verify_handshake(request.head()).map_err(|error| {
-        let status = match error {
-            ws::HandshakeError::GetMethodRequired => 405,
-            ws::HandshakeError::UnsupportedVersion | ws::HandshakeError::NoVersionHeader => 426,
-            _ => 400,
-        };
-        Denied::plain(status, "Bad WebSocket request")
+        let message = "Bad WebSocket request";
+        match error {
+            ws::HandshakeError::GetMethodRequired => bad_method(),
+            ws::HandshakeError::UnsupportedVersion | ws::HandshakeError::NoVersionHeader => {
+                Denied::plain(426, message)
+                    .with_header("upgrade", "websocket")
+                    .with_header("sec-websocket-version", "13")
+            }
+            _ => Denied::plain(400, message),
+        }
     })?;
     let key = request.headers().get("sec-websocket-key");
     let accept = ws::hash_key(key.map_or(&[], |key| key.as_bytes()));
@@ -106,16 +156,11 @@ fn accept(request: &Request) -> Result<Bytes, Denied> {
     )))
 }
 
-async fn settle(engines: &[Engine], visit: Visit) -> Result<Settled, Denied> {
-    for engine in engines {
-        if engine.config().path == visit.path() {
-            return settle_engineio(engine, visit).await;
-        }
-        if engine.config().plain_path.as_deref() == Some(visit.path()) {
-            return settle_new(engine, Protocol::Plain, Carrier::Plain, visit).await;
-        }
+async fn settle(engine: &Engine, place: Place, visit: Visit) -> Result<Settled, Denied> {
+    match place {
+        Place::EngineIo => settle_engineio(engine, visit).await,
+        Place::Plain => settle_new(engine, Protocol::Plain, Carrier::Plain, visit).await,
     }
-    Err(Denied::plain(404, "No WebSocket here"))
 }
 
 async fn settle_engineio(engine: &Engine, visit: Visit) -> Result<Settled, Denied> {
@@ -184,8 +229,8 @@ pub(super) async fn begin(
     Ok(line)
 }
 
-async fn deny(mut io: TcpStream, denied: &Denied) {
-    let answer = denied.bytes();
+async fn deny(mut io: TcpStream, answer: &Answer) {
+    let answer = answer.bytes();
     let told = async {
         io.write_all(&answer).await?;
         io.shutdown().await
