@@ -7,12 +7,15 @@ use std::time::Duration;
 use actix_web::middleware::from_fn;
 use actix_web::{App, web};
 use tokio::sync::watch;
+use uuid::Uuid;
 
+use callboard_actors::broadcaster::{Heard, Heed};
 use callboard_actors::janitor::Rounds;
+use callboard_actors::model::event::Kind;
 use callboard_actors::model::identity::Role;
 use callboard_actors::notifier;
 use callboard_actors::ports::Unavailable;
-use callboard_actors::runtime::{Clock, Ledger};
+use callboard_actors::runtime::{Clock, Ledger, Teller};
 use callboard_actors::session::{self, Bound, Engine, Listen, Prepared, Reason, Serving};
 use callboard_actors::system::{self, PresenceSettings, System};
 
@@ -120,6 +123,7 @@ impl Application {
         let evidence = Evidence::open(&config, &store)?;
         let ports = ports(&config, &store, &evidence);
         let system = System::start(ports, settings(&config), &ledger).await?;
+        heed_users(&system, &auth);
         let sealer = Sealer::new(secrets::get_or_make(&store, "resume").await?);
         let handles = system.handles.clone();
         let inbox = Inbox::new(store.clone(), handles.tidings.clone());
@@ -274,6 +278,24 @@ fn settings(config: &Config) -> system::Settings {
         },
         max_connections: config.sockets.max_connections,
     }
+}
+
+/// Users are kept for a moment by those who look at tokens. What somebody else did to one, at the command line or on another
+/// node, is heard of here; from then on no token speaks of who the user was. (The sockets are told right after.)
+fn heed_users(system: &System, auth: &Arc<Auth>) {
+    let auth = auth.clone();
+    let forget = Teller::from_fn("Auth", move |Heard(entry): Heard| {
+        let user = entry.resource.as_ref();
+        if let Some(id) = user.and_then(|user| Uuid::try_parse(&user.id).ok()) {
+            auth.forget(id);
+        }
+        Ok(())
+    });
+    // The mailbox is empty yet.
+    let _ = system.handles.broadcaster.tell(Heed {
+        kind: Kind::UserUpdated,
+        who: forget,
+    });
 }
 
 fn live_parts(

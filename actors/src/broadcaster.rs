@@ -6,7 +6,7 @@
 //! [`Depart`]).
 //! *Tells* rooms, which it makes and lets go of, and those that asked to [`Heed`] a kind of event.
 //! *Restart*: with its place, its rooms and the event in hand. A told entry that was lost is read
-//! from the Record, at the next tell or within a second.
+//! from the Record, at the next tell or within a quarter of a second.
 //! *Never* waits for a client. It waits for rooms, which wait for nobody.
 //!
 //! **Order.** A room is an actor of its own, so two events for different rooms could overtake each
@@ -57,8 +57,9 @@ pub const WINDOW: usize = 256;
 const AHEAD: usize = 1024;
 /// Recorded events in a row, while momentary ones wait.
 const IN_A_ROW: u32 = 64;
-/// How often the Record is looked at when nothing was told.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the Record is looked at when nothing was told. What the command line, or another node, does to a user is
+/// heard of in no other way, and has to take effect within a second.
+const LOOK: Duration = Duration::from_millis(250);
 /// How often members are looked for whose end was not told.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -467,7 +468,7 @@ impl Broadcaster {
             let heeding = self.heeding.iter();
             for heed in heeding.filter(|heed| heed.kind.name() == entry.event) {
                 if heed.who.tell(Heard(entry.clone())).is_err() && self.unheard.len() < AHEAD {
-                    return; // again within a second
+                    return; // again at the next look
                 }
             }
             self.unheard.pop_front();

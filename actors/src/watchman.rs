@@ -43,6 +43,8 @@ pub struct Watchman {
     /// Connections that this server takes.
     limit: usize,
     alarms: Alarms,
+    /// The last figures of the sockets: a registry that does not answer has not lost its connections.
+    stats: Stats,
 }
 
 /// What it found on a round.
@@ -74,6 +76,7 @@ impl Watchman {
             ledger,
             limit,
             alarms: Alarms::default(),
+            stats: Stats::default(),
         }
     }
 }
@@ -121,7 +124,10 @@ impl Watchman {
         let rows = self.ledger.rows();
         // A client that sends more than its session takes is no trouble of the server's.
         let ours = rows.iter().filter(|row| row.name != "Session");
-        let stats = found.stats.unwrap_or_default();
+        if let Some(stats) = found.stats {
+            self.stats = stats;
+        }
+        let stats = &self.stats;
         let slow = stats.closed.get(Reason::SlowConsumer.as_str());
         let look = Look {
             database: found.database,

@@ -1,8 +1,9 @@
 //! A command as it came: its body without what the dialect adds, and the id by which it is known if it is sent twice.
 //!
 //! Socket.IO: the body is the first argument, and its member `id` is that id. Plain WebSocket: the body is the frame
-//! without `id` and `type`; the frame's `id` is that id if it is a string that nobody would use twice. `read` and
-//! `delivered` name a notification, which may stand in the place of the id: then it is no other one's.
+//! without `id` and `type`; the frame's `id` is that id, on whichever connection, if it is a string that nobody would use
+//! twice, and on this one otherwise. `read` and `delivered` name a notification, which may stand in the place of the id:
+//! then it is no other one's.
 
 use callboard_actors::session::{Arguments, Protocol, Socket};
 use serde_json::value::{RawValue, to_raw_value};
@@ -19,7 +20,16 @@ const SHORTEST_UNIQUE: usize = 16;
 pub(super) struct Asked {
     pub name: String,
     pub body: Option<Box<RawValue>>,
-    pub id: Option<String>,
+    pub id: Option<Id>,
+}
+
+/// By which a command is known again.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Id {
+    /// From the same user, on whichever connection.
+    OfUser(String),
+    /// On the connection that it came on.
+    OfConnection(String),
 }
 
 impl Asked {
@@ -47,9 +57,12 @@ impl Asked {
             object.extend(named.map(|id| ("notification".to_owned(), id)));
         }
         let id = match id {
-            Some(Value::String(id)) if is_plain && id.chars().count() < SHORTEST_UNIQUE => None,
-            Some(Value::String(id)) if is_id(&id) => Some(id),
-            Some(Value::Number(id)) if !is_plain => Some(id.to_string()),
+            Some(Value::String(id)) if is_plain && id.chars().count() < SHORTEST_UNIQUE => {
+                Some(Id::OfConnection(format!("\"{id}")))
+            }
+            Some(Value::Number(id)) if is_plain => Some(Id::OfConnection(id.to_string())),
+            Some(Value::String(id)) if is_id(&id) => Some(Id::OfUser(id)),
+            Some(Value::Number(id)) => Some(Id::OfUser(id.to_string())),
             Some(Value::Null) | None => None,
             Some(_) if is_plain => None,
             Some(_) => {

@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use callboard_actors::broadcaster::{Leave, Publish};
+use callboard_actors::broadcaster::{Enter, Leave, Publish};
 use callboard_actors::model::envelope::Ephemeral;
 use callboard_actors::model::event::Kind;
+use callboard_actors::model::identity::Identity;
 use callboard_actors::model::policy;
 use callboard_actors::model::presence::{Choice, LONGEST_MESSAGE, Status, Subject};
 use callboard_actors::model::record::Seq;
@@ -23,7 +24,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::admission::{MOST_ROOMS, channel, code_of, no_episode};
-use super::asked::Asked;
+use super::asked::{Asked, Id};
 use super::errands::Entered;
 use super::state::State;
 use super::{Live, once};
@@ -134,9 +135,10 @@ impl Live {
         };
         match asked.id.take().filter(|_| once::writes(&asked.name)) {
             // Boxed: few commands have an id.
-            Some(id) => Box::pin(self.once(socket, state, asked, id))
+            Some(Id::OfUser(id)) => Box::pin(self.once(socket, state, asked, id))
                 .await
                 .unwrap_or_else(|fault| fault.answer()),
+            Some(Id::OfConnection(id)) => Box::pin(self.once_here(socket, state, asked, id)).await,
             None => {
                 let body = asked.body.as_deref();
                 self.command(socket, state, &asked.name, body).await
@@ -385,6 +387,7 @@ impl Live {
             .into_iter()
             .filter(|channel| !policy::may_join(&identity, channel))
             .collect();
+        self.change_rooms(state, &identity).await?;
         state.set_identity(identity);
         self.note(self.parts.sockets.tell(Renewed {
             connection: socket.connection.id().clone(),
@@ -401,6 +404,38 @@ impl Live {
             self.leave(socket, state, body.as_deref()).await?;
         }
         Ok(json!({ "expires_at": callboard_actors::model::envelope::timestamp(expires_at) }))
+    }
+
+    /// The channels that a socket is in by itself follow from who its user is.
+    async fn change_rooms(&self, state: &State, identity: &Identity) -> Result<(), Fault> {
+        let subscriber = state.subscriber.get().ok_or_else(Fault::busy)?;
+        let (before, after) = (
+            state.own_channels(&state.identity()),
+            state.own_channels(identity),
+        );
+        let only = |these: &[Channel], those: &[Channel]| -> Vec<Channel> {
+            let these = these.iter().filter(|it| !those.contains(it));
+            these.cloned().collect()
+        };
+        let (lost, gained) = (only(&before, &after), only(&after, &before));
+        if !lost.is_empty() {
+            let key = subscriber.key;
+            let leave = Leave {
+                key,
+                channels: lost,
+            };
+            let left = self.parts.broadcaster.ask(leave).await;
+            left.map_err(|_| Fault::busy())?;
+        }
+        if !gained.is_empty() {
+            let enter = Enter {
+                subscriber: subscriber.clone(),
+                channels: gained,
+            };
+            let entered = self.parts.broadcaster.ask(enter).await;
+            entered.map_err(|_| Fault::busy())?;
+        }
+        Ok(())
     }
 
     /// Writes down what the socket gets back when it is resumed.

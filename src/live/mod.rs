@@ -8,6 +8,7 @@
 //! pages.rs      what was missed, read once for all who resume
 //! asked.rs      a command as it came
 //! once.rs       a command that is sent twice
+//! answered.rs   and is known by an id that only its connection knows
 //! commands.rs   what a client may ask of its socket
 //! reading.rs    what a client says of its notifications
 //! errands.rs    what the registries and the Broadcaster are told of it
@@ -16,6 +17,7 @@
 //! ```
 
 mod admission;
+mod answered;
 mod asked;
 mod commands;
 mod denial;

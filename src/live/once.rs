@@ -1,5 +1,6 @@
 //! A command that is sent twice is done once: the same id from the same user, on whichever connection, gets the first
-//! answer for a day.
+//! answer for a day. An id by which only its connection knows it (a number, on a plain WebSocket) gets it there, as long as
+//! not many others have come; there it is the same command only if it says the same.
 //!
 //! That is for what changes something of the user's. What is of the socket alone (`join`, `view`, …) is done again, and
 //! finds that it is done: on a new connection it is a new thing.
@@ -52,6 +53,27 @@ impl Live {
         let (live, socket, state) = (self.clone(), socket.clone(), state.clone());
         let done = actix_rt::spawn(async move { live.claimed(socket, state, asked, scope).await });
         done.await.map_err(|_| Fault::busy())?
+    }
+
+    /// The same for an id that other connections may use for something else. Commands of one connection are done one after
+    /// the other, so none is under way here.
+    pub(super) async fn once_here(
+        &self,
+        socket: &Socket,
+        state: &State,
+        asked: Asked,
+        id: String,
+    ) -> Value {
+        let body = asked.body.as_deref();
+        let command = format!("{} {}", asked.name, body.map_or("null", RawValue::get));
+        if let Some(answer) = state.answer_of(&id, &command) {
+            return answer;
+        }
+        let answer = self.command(socket, state, &asked.name, body).await;
+        if is_final(&answer) {
+            state.keep_answer(id, command, answer.clone());
+        }
+        answer
     }
 
     async fn claimed(

@@ -12,6 +12,9 @@ use callboard_actors::session::{Protocol, Socket};
 use callboard_actors::socket_registry::Bearer;
 use callboard_actors::subscriber::Subscriber;
 use parking_lot::Mutex;
+use serde_json::Value;
+
+use super::answered::Answered;
 
 /// A socket's own state; the engine carries it along as [`Socket::state`].
 pub struct State {
@@ -30,6 +33,8 @@ struct Inner {
     rooms: Vec<Channel>,
     typing: Allowance,
     repeatable: Allowance,
+    /// Few clients give a command an id, so it is made when one does.
+    answered: Option<Box<Answered>>,
 }
 
 impl State {
@@ -55,6 +60,7 @@ impl State {
                 rooms,
                 typing: Allowance::default(),
                 repeatable: Allowance::default(),
+                answered: None,
             }),
         }
     }
@@ -109,10 +115,16 @@ impl State {
     /// Every channel the socket hears: those of its namespaces and identity, and its rooms.
     pub fn channels(&self) -> Vec<Channel> {
         let inner = self.inner.lock();
-        self.namespaces
-            .iter()
-            .flat_map(|namespace| policy::own_channels(&inner.identity, *namespace))
-            .chain(inner.rooms.iter().cloned())
+        let mut channels = self.own_channels(&inner.identity);
+        channels.extend(inner.rooms.iter().cloned());
+        channels
+    }
+
+    /// Those that it is in by itself, if this is its user.
+    pub fn own_channels(&self, identity: &Identity) -> Vec<Channel> {
+        let namespaces = self.namespaces.iter();
+        namespaces
+            .flat_map(|namespace| policy::own_channels(identity, *namespace))
             .collect()
     }
 
@@ -124,6 +136,18 @@ impl State {
     /// The same of a command with an id.
     pub fn may_repeat(&self, now: i64) -> bool {
         self.inner.lock().repeatable.take(now, REPEATABLE_A_SECOND)
+    }
+
+    /// What a command of this id was answered, if it was this command.
+    pub fn answer_of(&self, id: &str, command: &str) -> Option<Value> {
+        let inner = self.inner.lock();
+        inner.answered.as_ref()?.find(id, command).cloned()
+    }
+
+    pub fn keep_answer(&self, id: String, command: String, answer: Value) {
+        let mut inner = self.inner.lock();
+        let answered = inner.answered.get_or_insert_default();
+        answered.keep(id, command, answer);
     }
 }
 

@@ -285,6 +285,26 @@ async fn a_command_with_an_id_is_done_once_also_on_another_connection(kind: Kind
             assert_eq!(joined["ok"], true, "{joined}");
         }
     }
+    // A number is known on its connection: given twice with the same words it is one command.
+    let query = format!("namespaces=feed&token={}", viewer.token);
+    let plain = Plain::open(&server.ws_url(), &query).await;
+    let say = async |id: Value, status: &str, nth: usize| {
+        plain.text(&json!({"id": id, "type": "status", "status": status}).to_string());
+        let answers = |report: &Value| report["answer"]["id"] == id;
+        eventually("the answer", SOON, || async {
+            plain.heard.count(answers) == nth
+        })
+        .await;
+    };
+    say(json!(7), "away", 1).await;
+    say(json!("7"), "busy", 1).await;
+    say(json!(7), "away", 2).await;
+    let status = viewer.get("presence/status").await.data();
+    assert_eq!(status["status"], "busy", "it was not done again");
+    say(json!(7), "dnd", 3).await;
+    let status = viewer.get("presence/status").await.data();
+    assert_eq!(status["status"], "dnd", "another command is another one");
+    drop(plain);
     // Plain clients count from one again: a short id is no promise, a long one is.
     let query = format!("namespaces=feed&token={}", viewer.token);
     let long = "0123456789abcdef";

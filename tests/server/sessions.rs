@@ -13,6 +13,9 @@ on_both_databases![
     a_fresher_token_keeps_a_session_alive,
     a_disabled_user_is_off_within_a_second,
     a_lowered_role_closes_the_socket_within_a_second,
+    what_the_command_line_does_to_a_user_ends_its_sockets_within_a_second,
+    a_user_who_polls_is_told_of_its_end_by_the_poll_that_waits,
+    a_promoted_user_hears_with_its_next_token_what_is_for_admins,
     a_forced_off_client_of_every_kind_is_told_why,
     a_terminated_server_tells_every_client_and_ends_well,
     an_idle_server_ends_well_on_sigterm,
@@ -183,6 +186,94 @@ async fn a_lowered_role_closes_the_socket_within_a_second(kind: Kind) {
         "forbidden",
         "the old token carries the old role"
     );
+}
+
+async fn what_the_command_line_does_to_a_user_ends_its_sockets_within_a_second(kind: Kind) {
+    let server = Server::start(kind).await;
+    let mut longest = Duration::ZERO;
+    for change in [
+        &["user", "disable"][..],
+        &["user", "set-role"],
+        &["user", "disable"],
+    ] {
+        let editor = server.editor().await;
+        let socket = SocketIo::connected(server.port(), "/episodes", &editor.token).await;
+        let mut command = change.to_vec();
+        command.push(&editor.email);
+        command.extend((change[1] == "set-role").then_some("viewer"));
+        let output = server.callboard(&command, "");
+        assert!(output.status.success(), "{output:?}");
+        let done = Instant::now();
+        assert_eq!(socket.heard.on("closed").await["code"], 4003);
+        longest = longest.max(done.elapsed());
+    }
+    eprintln!("after the command's end, at most: {longest:?}");
+    assert!(longest <= Duration::from_secs(1), "too late: {longest:?}");
+}
+
+async fn a_user_who_polls_is_told_of_its_end_by_the_poll_that_waits(kind: Kind) {
+    let server = Server::start(kind).await;
+    let viewer = server.viewer().await;
+    let client = reqwest::Client::new();
+    let address = format!("{}/socket.io/?EIO=4&transport=polling", server.url());
+    let get = async |address: &str| {
+        let answer = client.get(address).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        answer.text().await.expect("its text")
+    };
+    let open = get(&address).await;
+    let open: serde_json::Value = serde_json::from_str(&open[1..]).expect("the open packet");
+    let address = format!("{address}&sid={}", open["sid"].as_str().expect("a sid"));
+    let connect = format!("40/episodes,{}", json!({"token": viewer.token}));
+    let posted = client.post(&address).body(connect).send().await;
+    assert_eq!(posted.expect("an answer").status(), 200);
+    let mut heard = String::new();
+    while !heard.contains("\"ready\"") {
+        heard += &get(&address).await;
+    }
+    let waiting = get(&address);
+    let ended = async {
+        let asked = change_user(&server, &viewer, json!({"disabled": true})).await;
+        (asked, ())
+    };
+    let (told, (asked, ())) = tokio::join!(waiting, ended);
+    assert!(
+        asked.elapsed() <= WITHIN_A_SECOND,
+        "too late: {:?}",
+        asked.elapsed()
+    );
+    assert_eq!(told, "41/episodes,", "the namespace first");
+    assert_eq!(get(&address).await, "1", "then the end");
+    let after = client.get(&address).send().await.expect("an answer");
+    assert_eq!(after.status(), 400, "and nothing more");
+}
+
+async fn a_promoted_user_hears_with_its_next_token_what_is_for_admins(kind: Kind) {
+    let server = Server::start(kind).await;
+    let (viewer, other) = (server.viewer().await, server.viewer().await);
+    let feed = SocketIo::connected(server.port(), "/feed", &viewer.token).await;
+    change_user(&server, &viewer, json!({"role": "admin"})).await;
+    let fresh = server.token(&viewer, "1h");
+    let private = |name: &'static str| {
+        move |report: &serde_json::Value| {
+            let data = &report["args"][0]["data"];
+            report["name"] == "activity" && data.to_string().contains(name)
+        }
+    };
+    change_user(&server, &other, json!({"name": "Not yet"})).await;
+    server.settle(&viewer).await;
+    let answer = feed.ask("refresh", json!({ "token": fresh })).await;
+    assert_eq!(answer["ok"], true, "{answer}");
+    change_user(&server, &other, json!({"name": "From now on"})).await;
+    feed.heard
+        .wait("an admin's row", private("From now on"))
+        .await;
+    let row = server.connection_of(&feed.sid()).await.expect("its row");
+    let own = format!("user:{}", viewer.id);
+    assert_eq!(row["rooms"], json!([own]), "what is internal is not shown");
+    let asked = "socket/connections?room=role:admin";
+    let found = server.admin().await.get(asked).await.data();
+    assert_eq!(found, json!([]), "nor asked for");
 }
 
 async fn a_forced_off_client_of_every_kind_is_told_why(kind: Kind) {

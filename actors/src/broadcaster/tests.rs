@@ -190,14 +190,14 @@ fn a_room_entered_while_events_are_on_their_way_overtakes_nothing() {
 }
 
 #[test]
-fn a_lost_tell_delays_an_event_by_a_second_at_most() {
+fn a_lost_tell_delays_an_event_by_a_quarter_of_a_second_at_most() {
     on_actix(async {
         let world = World::new().await;
         let client = Client::open(&world.hubs);
         world.enter(&client, &[all()]).await;
         settle().await;
         world.record.grow();
-        world.clock.wind(LOOK).await;
+        world.clock.wind(Duration::from_millis(250)).await;
         settle().await;
         assert_eq!(client.seqs(), [1]);
         world.record.grow();

@@ -91,6 +91,11 @@ impl Room {
         }
     }
 
+    /// Whether it is the program's own business: clients neither name it nor are told of it.
+    pub fn is_internal(&self) -> bool {
+        matches!(self, Room::Role(_))
+    }
+
     /// Where what is sent to the room is heard: at its home, and the user's own wherever the user is.
     pub fn channels(&self) -> Vec<Channel> {
         let namespaces: &[Namespace] = match self {

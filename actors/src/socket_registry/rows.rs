@@ -107,8 +107,9 @@ impl Filter {
 
 /// Of these lines, those that `list` asks for. Rows are made of them alone: there may be many thousands of others.
 pub(super) fn page<'a>(lines: impl Iterator<Item = &'a Box<Line>>, list: &List) -> Page {
-    // What is no room is one that nobody is in.
+    // What is no room is one that nobody is in; so is, to whoever asks, one that is not shown.
     let room = list.filter.room.as_ref().and_then(|it| it.parse().ok());
+    let room = room.filter(|room: &Room| !room.is_internal());
     let key = |line: &Line| (line.connection.opened_at(), line.connection.id().clone());
     // Newest first, then by id.
     let comes_after = |place: &Place, line: &Line| {
@@ -144,7 +145,9 @@ impl Line {
             let namespaces = namespaces.iter();
             let own = namespaces.flat_map(|it| policy::own_channels(&identity, *it));
             let channels = own.chain(socket.rooms.iter().cloned());
-            rooms.extend(channels.filter_map(|channel| Some(channel.room?.to_string())));
+            let shown = channels.filter_map(|channel| channel.room);
+            let shown = shown.filter(|room| !room.is_internal());
+            rooms.extend(shown.map(|room| room.to_string()));
         }
         rooms
     }

@@ -607,3 +607,31 @@ fn pages_of_connections_neither_repeat_nor_leave_out_what_stays() {
         assert_eq!(seen, expected);
     });
 }
+
+#[test]
+fn rooms_that_are_the_program_s_own_are_neither_shown_nor_found() {
+    on_actix(async {
+        let bed = bed();
+        let ada = identity("ada", Role::Admin);
+        let bearer = FakeBearer::in_namespace(ada.clone(), Namespace::Feed);
+        let attached = Attached {
+            connection: FakeConnection::new("c", noon()),
+            sid: "s".into(),
+            bearer,
+            rooms: vec![team("news")],
+        };
+        bed.registry.ask(attached).await.unwrap();
+        assert_eq!(bed.rooms_of("s").await, ["team:news"]);
+        let found = async |room: String| {
+            let room = Some(room);
+            let filter = Filter {
+                room,
+                ..Filter::default()
+            };
+            bed.list(filter).await.len()
+        };
+        assert_eq!(found("role:admin".into()).await, 0);
+        assert_eq!(found("team:news".into()).await, 1);
+        assert_eq!(found(format!("user:{}", ada.user.id)).await, 1);
+    });
+}

@@ -95,3 +95,40 @@ fn a_database_that_is_away_is_told_of_and_so_is_its_return() {
         assert_eq!(bed.rounds(4).await, ["admin_alert"]);
     });
 }
+
+#[test]
+fn a_registry_that_does_not_answer_has_not_lost_its_connections() {
+    on_actix(async {
+        let clock = Clock::manual(noon());
+        let ledger = Ledger::new(clock.clone());
+        let told: Arc<Mutex<Vec<Ephemeral>>> = Arc::default();
+        let heard = told.clone();
+        let publish = Teller::from_fn("test", move |Publish(event)| {
+            heard.lock().push(event);
+            Ok(())
+        });
+        let sockets = supervise_here(SocketRegistry::SPEC, &ledger, |_| {
+            SocketRegistry::new(Teller::nobody(), Teller::nobody())
+        });
+        let record = MemoryRecord::new();
+        let mut watchman = Watchman::new(publish, sockets, record, ledger, 10);
+        let stats = Stats {
+            connections: 10,
+            ..Stats::default()
+        };
+        for (stats, alerts) in [
+            (Some(stats), 1),
+            (None, 1),
+            (None, 1),
+            (Some(Stats::default()), 2),
+        ] {
+            let found = Found {
+                stats,
+                database: Ok(()),
+            };
+            watchman.report(found, clock.now());
+            clock.advance(ROUND);
+            assert_eq!(told.lock().len(), alerts);
+        }
+    });
+}

@@ -117,7 +117,8 @@ fn asked(command: &Command) -> Value {
         "minLength": 1,
         "maxLength": 128,
         "description": "The same id gets the first answer for a day, where the command changes something of the user's; \
-                        on a plain WebSocket it is the frame's, and means that from 16 characters on",
+                        on a plain WebSocket it is the frame's, and means that from 16 characters on: a shorter one, or a number, \
+                        is known among the last 16 of its connection",
     });
     body
 }
