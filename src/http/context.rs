@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use callboard_actors::model::identity::Origin;
 use callboard_actors::runtime::Clock;
+use callboard_actors::session::Cause;
 
 use super::cors::Asking;
 use super::{State, compression, verbs};
@@ -200,15 +201,21 @@ fn is_problem(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.as_bytes() == PROBLEM_JSON.as_bytes())
 }
 
-/// The problem that an error response stands for. The Socket.IO engine's refusals are its
-/// protocol's, and what is JSON already was meant so.
+/// The problem that an error response stands for. Engine.IO's own refusals are its protocol's, and what is JSON already was
+/// meant so.
 fn problem_of<B>(response: &HttpResponse<B>, path: &str) -> Option<Problem> {
     if let Some(problem) = response.extensions().get::<Problem>() {
         return Some(problem.clone());
     }
     let kind = response.headers().get(header::CONTENT_TYPE);
     let is_json = kind.is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
-    (!is_json && !path.starts_with("/socket.io")).then(|| Problem::of_status(response.status()))
+    let is_meant_so = match response.extensions().get::<Cause>() {
+        Some(Cause::Protocol) => true,
+        // What the engine says where its application had no words.
+        Some(Cause::Refused | Cause::Request) => is_problem(response.headers()),
+        None => is_json || path.starts_with("/socket.io"),
+    };
+    (!is_meant_so).then(|| Problem::of_status(response.status()))
 }
 
 fn render(problem: &Problem, path: &str, id: &str) -> HttpResponse {

@@ -22,7 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use actix_web::http::{StatusCode, header};
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -83,17 +82,6 @@ pub fn live(app: &mut web::ServiceConfig, engine: &Engine) {
             async move { engine.events(&req).await }
         })),
     );
-    if let Some(path) = &engine.config().plain_path {
-        app.service(web::resource(path.as_str()).route(web::get().to(upgrade_required)));
-    }
-}
-
-/// Who wants the WebSocket says so, and does not come here.
-async fn upgrade_required() -> HttpResponse {
-    HttpResponse::build(StatusCode::UPGRADE_REQUIRED)
-        .insert_header((header::UPGRADE, "websocket"))
-        .insert_header((header::CONNECTION, "upgrade"))
-        .finish()
 }
 
 /// Everything that is served but the engine's own addresses.

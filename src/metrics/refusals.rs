@@ -1,12 +1,18 @@
 //! Connections that were not let in, and namespaces that they did not get: how many, and why.
 
+use callboard_actors::model::event::Kind;
 use prometheus::core::Collector;
 use prometheus::{IntCounterVec, Opts};
 
-/// The words that are told; anything else is `other`, so that there are never more series than these.
+/// The words that are told, with that of the event that a server's end is; anything else is `other`, so that there are
+/// never more series than these.
+fn reasons() -> impl Iterator<Item = &'static str> {
+    let draining = Kind::ServerDraining.name();
+    REASONS.iter().copied().chain([draining])
+}
+
 const REASONS: &[&str] = &[
     "too_many_connections",
-    "server_draining",
     "origin_not_allowed",
     "token_missing",
     "token_invalid",
@@ -33,8 +39,8 @@ impl Refusals {
         let counts = IntCounterVec::new(options, &["reason"])
             .expect("names and labels are constants, and valid");
         // There from the start: a series that appears with its first event hides it.
-        for reason in REASONS {
-            counts.with_label_values(&[*reason]);
+        for reason in reasons() {
+            counts.with_label_values(&[reason]);
         }
         Refusals(counts)
     }
@@ -44,8 +50,7 @@ impl Refusals {
     }
 
     pub fn count(&self, code: &str) {
-        let known = REASONS.iter().find(|reason| **reason == code);
-        let reason = known.copied().unwrap_or("other");
+        let reason = reasons().find(|reason| *reason == code).unwrap_or("other");
         self.0.with_label_values(&[reason]).inc();
     }
 }
@@ -62,7 +67,7 @@ mod tests {
         let [family] = &refusals.0.collect()[..] else {
             panic!("one family");
         };
-        assert_eq!(family.get_metric().len(), REASONS.len());
+        assert_eq!(family.get_metric().len(), reasons().count());
         let counted = |reason: &str| refusals.0.with_label_values(&[reason]).get();
         assert_eq!((counted("token_expired"), counted("other")), (1, 1));
     }

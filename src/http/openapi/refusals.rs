@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use callboard_actors::model::event::Kind;
 use callboard_actors::model::record::Resource;
 use callboard_actors::ports::Denied;
 
@@ -15,6 +16,11 @@ use super::table::Operation;
 use crate::error::{ApiError, FieldError};
 use crate::http::fields::MOST_BODY;
 use crate::store::idempotency::Effect;
+
+/// Who comes while a server ends is told in the word of the event that those hear who are there.
+fn draining() -> &'static str {
+    Kind::ServerDraining.name()
+}
 
 /// Status by status, the words.
 pub fn of(row: &Operation) -> BTreeMap<u16, BTreeSet<&'static str>> {
@@ -56,6 +62,9 @@ pub fn of(row: &Operation) -> BTreeMap<u16, BTreeSet<&'static str>> {
     }
     for (status, code) in row.codes {
         may(*status, &[code]);
+    }
+    if row.tag == "live" {
+        may(503, &[draining()]);
     }
     // A status of which no word is known has no business here.
     all.retain(|_, codes| !codes.is_empty());
@@ -193,7 +202,7 @@ fn example(row: &Operation, status: u16, code: &'static str) -> Value {
         (429, _) => ApiError::too_many_attempts(Duration::from_secs(60)),
         (503, "switched_off") => ApiError::switched_off("presence"),
         (503, "too_many_connections") => ApiError::too_many_connections(20_000),
-        (503, "server_draining") => ApiError::draining(),
+        (503, code) if code == draining() => ApiError::draining(),
         (503, _) => ApiError::not_now(),
         _ => ApiError::bad_request("the body cannot be read"),
     };

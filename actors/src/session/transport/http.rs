@@ -122,12 +122,25 @@ impl Denied {
         )
     }
 
-    pub fn with_header(mut self, name: &str, value: &str) -> Denied {
+    /// A request that should have been one for a WebSocket.
+    pub fn no_upgrade() -> Denied {
+        Denied::plain(426, "Bad WebSocket request")
+            .with_header("upgrade", "websocket")
+            .with_header("sec-websocket-version", "13")
+    }
+
+    pub fn only_get() -> Denied {
+        Denied::plain(405, "Method not allowed").with_header("allow", "GET")
+    }
+
+    fn with_header(mut self, name: &str, value: &str) -> Denied {
         self.answer.headers.push((name.into(), value.into()));
         self
     }
 
+    /// Whoever passes it on finds its [`Cause`] with it.
     pub fn response(self) -> HttpResponse {
+        let cause = self.cause;
         let Answer {
             status,
             headers,
@@ -139,7 +152,9 @@ impl Denied {
         for header in sound(&headers) {
             response.insert_header(header);
         }
-        response.body(body)
+        let mut response = response.body(body);
+        response.extensions_mut().insert(cause);
+        response
     }
 }
 

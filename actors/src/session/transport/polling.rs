@@ -41,7 +41,8 @@ const POST_TIME: Duration = Duration::from_secs(30);
 const OVERTAKEN: Duration = Duration::from_millis(50);
 
 impl Engine {
-    /// Serves polling at the engine's path.
+    /// Serves polling at the engine's path. At that of plain WebSockets it says what is wanted there; who wants it does
+    /// not come here.
     pub fn configure(&self, config: &mut web::ServiceConfig) {
         config.service(
             web::resource(self.config().path.as_str())
@@ -51,6 +52,13 @@ impl Engine {
                 .route(web::method(actix_web::http::Method::OPTIONS).to(options))
                 .default_service(web::to(|| async { Denied::bad_method().response() })),
         );
+        if let Some(path) = &self.config().plain_path {
+            config.service(
+                web::resource(path.as_str())
+                    .route(web::get().to(|| async { Denied::no_upgrade().response() }))
+                    .default_service(web::to(|| async { Denied::only_get().response() })),
+            );
+        }
     }
 }
 

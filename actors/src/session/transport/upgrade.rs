@@ -128,23 +128,18 @@ fn nowhere() -> Denied {
 
 /// The answer that ends HTTP.
 fn accept(request: &Request, is_somewhere: bool) -> Result<Bytes, Denied> {
-    let bad_method = || Denied::plain(405, "Method not allowed").with_header("allow", "GET");
     if *request.method() == Method::CONNECT {
-        return Err(bad_method());
+        return Err(Denied::only_get());
     }
     if !is_somewhere {
         return Err(nowhere());
     }
     ws::verify_handshake(request.head()).map_err(|error| {
-        let message = "Bad WebSocket request";
+        use ws::HandshakeError as Error;
         match error {
-            ws::HandshakeError::GetMethodRequired => bad_method(),
-            ws::HandshakeError::UnsupportedVersion | ws::HandshakeError::NoVersionHeader => {
-                Denied::plain(426, message)
-                    .with_header("upgrade", "websocket")
-                    .with_header("sec-websocket-version", "13")
-            }
-            _ => Denied::plain(400, message),
+            Error::GetMethodRequired => Denied::only_get(),
+            Error::UnsupportedVersion | Error::NoVersionHeader => Denied::no_upgrade(),
+            _ => Denied::plain(400, "Bad WebSocket request"),
         }
     })?;
     let key = request.headers().get("sec-websocket-key");
