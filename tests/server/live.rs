@@ -9,11 +9,33 @@ use crate::support::{Kind, SOON, Server, eventually, on_both_databases};
 
 on_both_databases![
     typing_reaches_the_others_in_the_room_and_not_the_typist,
+    typing_beyond_ten_a_second_is_dropped_and_the_operator_can_see_it,
     who_looks_at_an_episode_is_listed_and_told_to_the_others,
     an_event_reaches_a_socket_once_whichever_ways_it_qualifies,
     a_deleted_episode_is_told_and_notified,
     every_change_of_an_episode_has_its_activity_row_with_old_and_new,
 ];
+
+async fn typing_beyond_ten_a_second_is_dropped_and_the_operator_can_see_it(kind: Kind) {
+    let server = Server::start(kind).await;
+    let editor = server.editor().await;
+    let episode = editor.create_episode("Pilot", 1).await;
+    let typist = SocketIo::connected(server.port(), "/episodes", &editor.token).await;
+    let room = format!("episode:{}", id(&episode));
+    typist.ask("join", json!({"room": room})).await;
+    let typing = json!({"room": room, "field": "title"});
+    // However the seconds fall: so many at once are more than two of them take.
+    for _ in 0..60 {
+        typist.emit("typing", typing.clone());
+    }
+    let last = typist.ask("leave", json!({"room": room})).await;
+    assert_eq!(last["ok"], true, "{last}");
+    let metrics = server.metrics().await;
+    let name = "callboard_dropped_typing_total ";
+    let dropped = metrics.lines().find_map(|line| line.strip_prefix(name));
+    let dropped: u32 = dropped.and_then(|it| it.parse().ok()).expect("its value");
+    assert!(dropped > 0, "sixty at once were all passed on");
+}
 
 async fn typing_reaches_the_others_in_the_room_and_not_the_typist(kind: Kind) {
     let server = Server::start(kind).await;
