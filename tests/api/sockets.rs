@@ -197,6 +197,52 @@ fn every_actor_is_listed_with_its_figures() {
 }
 
 #[test]
+fn a_row_of_the_actors_has_these_members_and_no_more() {
+    run(async {
+        let bed = Bed::with(&[("CALLBOARD_FAULTS", "1")]).await;
+        let admin = bed.admin().await;
+        let mut exact = [
+            "name",
+            "instances",
+            "mailbox_depth",
+            "mailbox_capacity",
+            "handled",
+            "rejected",
+            "lost",
+            "restarts",
+            "last_panic",
+            "busy_ms",
+        ];
+        exact.sort_unstable();
+        let names = |row: &serde_json::Value| {
+            let mut names: Vec<_> = row.as_object().unwrap().keys().cloned().collect();
+            names.sort_unstable();
+            names
+        };
+        for row in admin.get("actors").await.data().as_array().unwrap() {
+            assert_eq!(names(row), exact);
+            assert_eq!(row["last_panic"], json!(null), "{row}");
+        }
+        admin.post("actors/Notifier/panic", json!({})).await.data();
+        let row = loop {
+            let rows = admin.get("actors").await.data().clone();
+            let mut rows = rows.as_array().unwrap().clone().into_iter();
+            let row = rows.find(|row| row["name"] == "Notifier").unwrap();
+            if !row["last_panic"].is_null() {
+                break row;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(names(&row), exact);
+        assert_eq!(names(&row["last_panic"]), ["at", "message", "text"]);
+        let at = row["last_panic"]["at"].as_str().unwrap();
+        assert!(chrono::DateTime::parse_from_rfc3339(at).is_ok(), "{at}");
+        assert!(row["last_panic"]["message"].is_string());
+        assert!(row["last_panic"]["text"].is_string());
+    });
+}
+
+#[test]
 fn an_actor_can_be_told_to_panic_only_where_faults_are_allowed() {
     run(async {
         let earnest = Bed::new().await;

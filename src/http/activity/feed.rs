@@ -97,6 +97,12 @@ const BY_NAME: [&str; 2] = ["room", "namespace"];
 /// Kinds of things by UUID, besides those that can be looked at.
 const BY_ID: [&str; 3] = ["user", "preferences", "socket"];
 
+/// All kinds of things that have a history.
+pub fn kinds() -> Vec<&'static str> {
+    let by_id = Subject::KINDS.into_iter().chain(BY_ID);
+    by_id.chain(BY_NAME).collect()
+}
+
 /// What the path names, if there can be such a thing.
 fn resource(call: &Call) -> Result<(String, String), ApiError> {
     let part = |name: &str| {

@@ -10,6 +10,8 @@ mod export;
 mod feed;
 mod stats;
 
+pub(super) use feed::kinds;
+
 use actix_web::web;
 use chrono::{DateTime, Utc};
 

@@ -20,7 +20,7 @@ pub fn operation(row: &Operation, others: &[&Operation], schemas: &Map<String, V
         );
         operation.insert("security".into(), json!([{"bearer": []}]));
     }
-    let parameters = parameters::of(row);
+    let parameters = parameters::of(row, schemas);
     if !parameters.is_empty() {
         operation.insert("parameters".into(), parameters.into());
     }
@@ -91,14 +91,16 @@ fn success(
         .into_iter()
         .map(|name| (name.to_owned(), header(name)))
         .collect();
-    let content = match answer {
-        Answer::Stream | Answer::Text(_) => json!({"schema": schema}),
-        _ => content(schema, schemas),
+    let content = |kind: &str| match answer {
+        Answer::Stream | Answer::Text(_) => {
+            json!({"schema": schema, "example": example::text(kind)})
+        }
+        _ => content(schema.clone(), schemas),
     };
     // Text may come in several types.
     let contents: Map<String, Value> = kind
         .split(", ")
-        .map(|kind| (kind.to_owned(), content.clone()))
+        .map(|kind| (kind.to_owned(), content(kind)))
         .collect();
     let mut response = json!({
         "description": description,

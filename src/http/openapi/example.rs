@@ -15,6 +15,24 @@ pub fn of(schema: &Value, all: &Map<String, Value>) -> Value {
     made("", schema, all, DEPTH)
 }
 
+/// How a text of this content type begins.
+pub fn text(kind: &str) -> &'static str {
+    match kind {
+        "text/event-stream" => {
+            "event: episode_updated\nid: 1234\ndata: {\"event\":\"episode_updated\",\"seq\":1234}\n\n"
+        }
+        "application/x-ndjson" => "{\"seq\":1234,\"action\":\"episode_updated\"}\n",
+        "text/csv" => "seq,action\r\n1234,episode_updated\r\n",
+        "text/html" => "<!doctype html>",
+        _ => "callboard_up{part=\"database\"} 1\n",
+    }
+}
+
+/// Of a schema that has no field of its own, for what has this name.
+pub fn of_field(field: &str, schema: &Value, all: &Map<String, Value>) -> Value {
+    made(field, schema, all, DEPTH)
+}
+
 fn made(field: &str, schema: &Value, all: &Map<String, Value>, depth: usize) -> Value {
     if let Some(given) = schema["examples"].get(0) {
         return given.clone();
@@ -63,7 +81,7 @@ fn made(field: &str, schema: &Value, all: &Map<String, Value>, depth: usize) -> 
         Some("integer") => number(field, schema),
         Some("number") => json!(0.5),
         Some("boolean") => json!(false),
-        Some("string") => text(field, schema).into(),
+        Some("string") => words(field, schema).into(),
         Some("null") => Value::Null,
         // Any value.
         _ => json!({}),
@@ -85,7 +103,7 @@ fn number(field: &str, schema: &Value) -> Value {
     value.max(least).min(most).into()
 }
 
-fn text(field: &str, schema: &Value) -> String {
+fn words(field: &str, schema: &Value) -> String {
     let value = match (schema["format"].as_str(), field) {
         (Some("uuid"), _) => ID,
         (Some("date-time"), _) => MOMENT,

@@ -167,17 +167,17 @@ pub fn referred(document: &Value, schemas: &Map<String, Value>) -> Map<String, V
 }
 
 fn headers() -> Value {
-    let header = |description: &str, required: bool, schema: Value| json!({"description": description, "required": required, "schema": schema});
+    let header = |description: &str, required: bool, schema: Value, example: &str| json!({"description": description, "required": required, "schema": schema, "example": example});
     let text = || json!({"type": "string"});
     json!({
-        "X-Request-Id": header("The request's own, or one made for it; it is on the Record and in the log", true, text()),
-        "ETag": header("The version, for `If-Match`", true, json!({"type": "string", "pattern": "^\"[0-9]+\"$"})),
-        "Location": header("Where it is", true, json!({"type": "string", "format": "uri-reference"})),
-        "Idempotent-Replayed": header("`true`: this is the first answer to this `Idempotency-Key`, again", false, json!({"const": "true"})),
-        "Retry-After": header("Seconds to wait", false, json!({"type": "string", "pattern": "^[0-9]+$"})),
-        "WWW-Authenticate": header("How to authenticate", true, json!({"const": "Bearer"})),
-        "RateLimit-Policy": header("The limit: `q` of it in `w` seconds", false, text()),
-        "RateLimit": header("What is left of it (`r`), and in how many seconds there is more (`t`)", false, text()),
+        "X-Request-Id": header("The request's own, or one made for it; it is on the Record and in the log", true, text(), self::example::REQUEST),
+        "ETag": header("The version, for `If-Match`", true, json!({"type": "string", "pattern": "^\"[0-9]+\"$"}), "\"3\""),
+        "Location": header("Where it is", true, json!({"type": "string", "format": "uri-reference"}), "/api/v1/episodes/0199f3c5-7a10-7c3e-9a41-3f1f6f0f8e21"),
+        "Idempotent-Replayed": header("`true`: this is the first answer to this `Idempotency-Key`, again", false, json!({"const": "true"}), "true"),
+        "Retry-After": header("Seconds to wait", false, json!({"type": "string", "pattern": "^[0-9]+$"}), "60"),
+        "WWW-Authenticate": header("How to authenticate", true, json!({"const": "Bearer"}), "Bearer"),
+        "RateLimit-Policy": header("The limit: `q` of it in `w` seconds", false, text(), "\"login\";q=5;w=900"),
+        "RateLimit": header("What is left of it (`r`), and in how many seconds there is more (`t`)", false, text(), "\"login\";r=3;t=610"),
     })
 }
 

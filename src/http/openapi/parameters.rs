@@ -1,8 +1,9 @@
 //! What values a parameter takes, by its name: the one place to add a name that is not plain text.
 
 use callboard_actors::model::room::Room;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::example;
 use super::table::Operation;
 
 /// A parameter of the query.
@@ -46,7 +47,7 @@ fn path(row: &Operation, name: &str) -> Value {
         }
         "room" => json!({"type": "string", "format": "room", "examples": [room()]}),
         "type" if row.tag == "activity" => {
-            json!({"type": "string", "minLength": 1, "maxLength": 200})
+            json!({"type": "string", "enum": crate::http::activity::kinds()})
         }
         "type" => json!({"type": "string", "enum": ["episode", "job", "file", "composition"]}),
         _ => json!({"type": "string", "minLength": 1, "maxLength": 200}),
@@ -83,8 +84,24 @@ const REQUIRED: &[(&str, &str)] = &[
     ("explain_notification", "user_id"),
 ];
 
+/// What somebody might give for it.
+fn given(row: &Operation, name: &str, schema: &Value, schemas: &Map<String, Value>) -> Value {
+    match name {
+        "q" => json!("pilot"),
+        "socket_id" => json!(example::ID),
+        "room" => json!(room()),
+        "rooms" => json!(Room::Team("drama".into()).to_string()),
+        "namespaces" => json!("episodes,jobs"),
+        "token" => json!("eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.…"),
+        "since" | "after" => json!(1234),
+        "Last-Event-ID" => json!("1234"),
+        "type" if row.path.contains("{type}") => json!("episode"),
+        _ => example::of_field(name, schema, schemas),
+    }
+}
+
 /// All of a row's, as OpenAPI has them.
-pub fn of(row: &Operation) -> Vec<Value> {
+pub fn of(row: &Operation, schemas: &Map<String, Value>) -> Vec<Value> {
     let mut all = Vec::new();
     for name in in_braces(row.path) {
         all.push(json!({"name": name, "in": "path", "required": true, "schema": path(row, name)}));
@@ -101,6 +118,10 @@ pub fn of(row: &Operation) -> Vec<Value> {
         all.push(
             json!({"name": name, "in": "header", "description": description, "schema": schema}),
         );
+    }
+    for parameter in &mut all {
+        let name = parameter["name"].as_str().unwrap_or_default();
+        parameter["example"] = given(row, name, &parameter["schema"], schemas);
     }
     all
 }
