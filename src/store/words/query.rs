@@ -91,8 +91,8 @@ impl Query {
             }
         }
         let of = |terms, keys| Query { terms, keys };
-        let some = !beginnings.is_empty() && !(rest.is_empty() && self.keys.is_empty());
-        some.then(|| (of(beginnings, Vec::new()), of(rest, self.keys.clone())))
+        let none = beginnings.is_empty() || rest.is_empty() && self.keys.is_empty();
+        (!none).then(|| (of(beginnings, Vec::new()), of(rest, self.keys.clone())))
     }
 
     pub fn terms(&self) -> &[Term] {
@@ -243,7 +243,7 @@ mod tests {
         query.with_key([key('a', "x_y")]);
         assert_eq!(
             query.postgres(),
-            "('a') & ('b' <-> 'c' <-> 'd':*) & '·p4c5ed1' & ('·s1·2' | '·s3') & ('·ax·y')"
+            "('a') & ('b' <-> 'c' <-> 'd':*) & '·p88a759' & ('·s1·2' | '·s3') & ('·ax·y')"
         );
         assert_eq!(
             query.in_names().sqlite(),

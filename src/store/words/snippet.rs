@@ -1,6 +1,7 @@
 //! The piece of a text that shows why something was found, as HTML: what was asked for is within `<mark>`, and nothing
 //! else in it is markup.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use super::Query;
@@ -39,7 +40,8 @@ fn marks(query: &Query, text: &str) -> (usize, Vec<Range<usize>>) {
         marks.extend(runs.filter_map(|run| Some(run.first()?.place.start..run.last()?.place.end)));
         terms += usize::from(marks.len() > before);
     }
-    marks.sort_by_key(|mark| (mark.start, mark.end));
+    // Of two that begin together the longer one.
+    marks.sort_by_key(|mark| (mark.start, Reverse(mark.end)));
     (terms, marks)
 }
 
