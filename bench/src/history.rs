@@ -51,7 +51,27 @@ pub async fn search(databases: &[Database], options: &Options) -> Result<Section
                 "a word in every row beside one in each 100,000th",
                 "thread+needle",
             ),
-            ("two words that never meet", "w123+w124"),
+            (
+                "a beginning of 5,000 words beside a word in each 100,000th row",
+                "w*+needle",
+            ),
+            ("two words in each 5,000th row that never meet", "w123+w124"),
+            (
+                "two words, in six and in four rows of ten, that never meet",
+                "download+updated",
+            ),
+            (
+                "two words of every row, in an order in which none has them",
+                "%22thread+common%22",
+            ),
+            (
+                "a word in six rows of ten, all private to others",
+                "download",
+            ),
+            (
+                "a word in every row, of one thing",
+                "thread&resource_id=thing-5",
+            ),
         ] {
             questions.push(question(what, admin, format!("search?q={q}")));
         }
