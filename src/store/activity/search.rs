@@ -79,7 +79,7 @@ pub async fn search(
     reader: Reader,
 ) -> Result<Page<Activity>> {
     filter.check()?;
-    let scope = Scope::new("activity search", &(query, filter));
+    let scope = Scope::new("activity search", &(reader.id, query, filter));
     let after = cursor
         .map(|cursor| Place::open(&scope, cursor))
         .transpose()?;

@@ -113,7 +113,7 @@ pub async fn search(
     cursor: Option<&str>,
     reader: Reader,
 ) -> Result<Page<Hit>> {
-    let scope = Scope::new("search", &(query, kind));
+    let scope = Scope::new("search", &(reader.id, query, kind));
     let after = cursor
         .map(|cursor| Place::open(&scope, cursor))
         .transpose()?;
