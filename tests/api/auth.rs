@@ -294,7 +294,7 @@ fn a_key_that_can_check_nothing_stops_the_start_and_is_named() {
                 panic!("it started with {text}");
             };
             let error = error.to_string();
-            let begin = format!("{name} {}: ", path.display());
+            let begin = format!("{name} is `{}`: ", path.display());
             assert!(
                 error.contains(&begin) && error.contains("accepted"),
                 "{error}"

@@ -263,17 +263,27 @@ async fn a_walk_meets_each_once_in_falling_order(bed: Bed) {
     let ids: BTreeSet<_> = met.iter().map(|hit| hit.id).collect();
     assert_eq!((met.len(), ids.len()), (25, 25));
     assert!(met.is_sorted_by(|a, b| (a.score, a.updated_at) >= (b.score, b.updated_at)));
-    // A cursor is its own list's.
+    // A cursor is its own list's, and its reader's.
     let first = page(&bed.store, "needle*", None, 1, None).await;
-    let (query, cursor) = (Query::parse("needle").unwrap(), first.next_cursor);
-    let other = search::search(&bed.store, &query, None, 1, cursor.as_deref(), admin()).await;
-    assert!(matches!(
-        other,
-        Err(StoreError::Invalid {
-            field: "cursor",
-            ..
-        })
-    ));
+    let cursor = first.next_cursor.as_deref();
+    let another = Reader {
+        id: Uuid::now_v7(),
+        ..admin()
+    };
+    for (q, reader) in [("needle", admin()), ("needle*", another)] {
+        let query = Query::parse(q).unwrap();
+        let other = search::search(&bed.store, &query, None, 1, cursor, reader).await;
+        assert!(
+            matches!(
+                other,
+                Err(StoreError::Invalid {
+                    field: "cursor",
+                    ..
+                })
+            ),
+            "{q}"
+        );
+    }
 }
 
 async fn of_the_history_one_finds_what_one_may_see(bed: Bed) {
