@@ -36,9 +36,12 @@ impl Door {
     /// With the secret of the environment.
     pub fn new() -> Self {
         let secret = std::env::var("PEER_SECRET").unwrap_or_default();
+        let mut validation = Validation::new(Algorithm::HS256);
+        // Callboard's tokens say whom they are for.
+        validation.set_audience(&["callboard"]);
         Self {
             key: DecodingKey::from_secret(secret.as_bytes()),
-            validation: Validation::new(Algorithm::HS256),
+            validation,
         }
     }
 
