@@ -56,20 +56,23 @@ mod tests {
     fn what_comes_before_the_thread_is_there_is_told_in_order_and_is_bounded() {
         on_actix(async {
             let thread = Arbiter::new();
+            let (hold, held) = mpsc::channel::<()>();
+            // Busy until we say so.
+            thread.spawn_fn(move || {
+                let _ = held.recv();
+            });
             let (told, heard) = mpsc::channel::<Seq>();
             let crier = Crier::new(Courier::new(thread.handle()), move |entry| {
                 let _ = told.send(entry.seq);
             });
-            // We have not let go of this thread yet, so nobody has set out.
             let many = WAITING as Seq + 10;
             (1..=many).for_each(|seq| crier.tell(entry(seq)));
-            tokio::task::yield_now().await;
+            drop(hold);
             let next = || heard.recv_timeout(Duration::from_secs(20));
             for seq in 1..=WAITING as Seq {
                 assert_eq!(next(), Ok(seq));
             }
             crier.tell(entry(many + 1));
-            tokio::task::yield_now().await;
             assert_eq!(next(), Ok(many + 1), "those between were refused");
             thread.stop();
         });

@@ -15,6 +15,7 @@
 //! on its way in one push, and its transport writes it in one go, however they came.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -176,8 +177,9 @@ impl ActorFuture<Hub> for Turns {
         task: &mut Task<'_>,
     ) -> Poll<()> {
         if hub.turn() {
-            // Behind those that were just woken, and behind whatever else is ready.
-            task.waker().wake_by_ref();
+            // Behind whatever else is ready, and behind a look at what has come in meanwhile. To be woken at once would
+            // be to go round all members before a request is heard that has an event for them.
+            let _ = std::pin::pin!(tokio::task::yield_now()).poll(task);
         } else if ctx.mailbox().is_none() {
             return Poll::Ready(()); // nobody can tell it anything any more
         }

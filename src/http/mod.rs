@@ -192,15 +192,16 @@ impl State {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// After the commit: tells the actors. Their threads are woken when the answer that is being made has left, so that
-    /// not even that is in its way. Never waits.
+    /// After the commit: tells the actors, once the answer that is being made has left, so that not
+    /// even waking their threads is in its way. Never waits.
     pub fn announce(&self, entry: Arc<Entry>) {
         entry.trace.begin(tracing::debug_span!(
             "change",
             seq = entry.seq,
             event = entry.event
         ));
-        announce(&self.actors, entry);
+        let actors = self.actors.clone();
+        actix_web::rt::spawn(async move { announce(&actors, entry) });
     }
 
     /// Somebody looks at something; gives who else does. A registry that is down or switched off

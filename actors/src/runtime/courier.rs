@@ -1,15 +1,15 @@
 //! What is to be done on one other thread, carried there together.
 //!
 //! Each message from elsewhere wakes that thread anew, which costs more than what most messages ask for. So whoever has
-//! something to do there hands it to the thread's [`Courier`]. He sets out when the thread that called him is through with
-//! whatever else it had ready (so that what its other requests and sockets hand in goes along), and what comes until he
-//! is there goes over as well. Where little happens he sets out at once.
+//! something to do there hands it to the thread's [`Courier`], who sets out at once; and what comes until he is there goes
+//! over with him. (That he waits for the thread that called him to be through with whatever it has ready was tried: less
+//! of what hubs hand out was written together then, since events set out later.)
 //!
 //! Errands are run in the order in which they were handed in.
 
 use std::sync::Arc;
 
-use actix_rt::{Arbiter, ArbiterHandle};
+use actix_rt::ArbiterHandle;
 use parking_lot::{Mutex, MutexGuard};
 
 type Errand = Box<dyn FnOnce() + Send>;
@@ -74,16 +74,18 @@ impl Courier {
     }
 
     fn set_out(&self) {
-        let way = Way {
+        let thread = self.0.thread.clone();
+        let mut way = Way {
             courier: self.clone(),
             over: false,
         };
-        if Arbiter::try_current().is_some() {
-            // A new task is behind those that are ready.
-            actix_rt::spawn(async move { way.cross() });
-        } else {
-            way.cross();
-        }
+        thread.spawn(async move {
+            while let Some(errands) = way.next() {
+                errands.into_iter().for_each(|errand| errand());
+                // The actors have their turn before the next.
+                tokio::task::yield_now().await;
+            }
+        });
     }
 }
 
@@ -96,17 +98,6 @@ struct Way {
 }
 
 impl Way {
-    fn cross(mut self) {
-        let thread = self.courier.0.thread.clone();
-        thread.spawn(async move {
-            while let Some(errands) = self.next() {
-                errands.into_iter().for_each(|errand| errand());
-                // The actors have their turn before the next.
-                tokio::task::yield_now().await;
-            }
-        });
-    }
-
     fn next(&mut self) -> Option<Vec<Errand>> {
         let mut bag = self.courier.0.bag.lock();
         bag.under_way = !bag.errands.is_empty();
@@ -133,6 +124,8 @@ impl Drop for Way {
 mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
+
+    use actix_rt::Arbiter;
 
     use super::*;
     use crate::testing::on_actix;
@@ -166,8 +159,8 @@ mod tests {
                 let done = done.clone();
                 courier.send(move || note(&done, (number, std::thread::current().id())));
             }
-            assert_eq!(courier.0.bag.lock().errands.len(), 100, "he waits for more");
-            tokio::task::yield_now().await;
+            let waiting = courier.0.bag.lock().errands.len();
+            assert_eq!(waiting, 100, "he is not there yet");
             courier.send(move || note(&done, (100, std::thread::current().id())));
             drop(hold);
             let (first, there) = next(&heard);
@@ -192,7 +185,6 @@ mod tests {
                 assert_eq!(sent.err().unwrap_or_default(), refused);
             }
             drop(hold);
-            tokio::task::yield_now().await;
             let all: Vec<_> = (0..10).map(|_| next(&heard)).collect();
             assert_eq!(all, (0..10).collect::<Vec<_>>());
             thread.stop();
@@ -208,13 +200,11 @@ mod tests {
             courier.send(|| panic!("on purpose"));
             let lost = done.clone();
             courier.send(move || note(&lost, "lost"));
-            tokio::task::yield_now().await;
             drop(hold);
             while courier.0.bag.lock().under_way {
                 tokio::task::yield_now().await;
             }
             courier.send(move || note(&done, "done"));
-            tokio::task::yield_now().await;
             assert_eq!(next(&heard), "done");
             thread.stop();
         });
@@ -230,7 +220,6 @@ mod tests {
             let courier = Courier::new(handle);
             let (done, heard) = mpsc::channel::<()>();
             courier.send(move || drop(done));
-            tokio::task::yield_now().await;
             assert!(
                 heard.recv_timeout(Duration::from_secs(20)).is_err(),
                 "dropped"
