@@ -2,8 +2,8 @@
 //! order and without a gap, what is true only for the moment in between.
 //!
 //! *Told by* whoever commits a change ([`Announce`], after the commit), by whoever has something
-//! momentary to say ([`Publish`]; [`Entrust`], where nothing may be lost), and by the sockets as they come and go ([`Enter`], [`Leave`],
-//! [`Depart`]).
+//! momentary to say ([`Publish`]; [`Entrust`], where nothing may be lost), and by the sockets as
+//! they come and go ([`Enter`], [`Leave`], [`Depart`]).
 //! *Tells* rooms, which it makes and lets go of, and those that asked to [`Heed`] a kind of event.
 //! *Restart*: with its place, its rooms and the event in hand. A told entry that was lost is read
 //! from the Record, at the next tell or within a quarter of a second.

@@ -301,35 +301,25 @@ pub async fn complete(store: &Store, claim: Claim, given: Given) -> Result<()> {
 
 /// The request was refused, and may be decided otherwise another time (a 403, say): the key is free again.
 pub async fn release(store: &Store, claim: Claim) -> Result<()> {
-    let Claim { scope, id } = claim;
-    store
-        .write(move |tx| {
-            Box::pin(async move {
-                sql!(
-                    tx,
-                    "DELETE FROM idempotency
-                     WHERE user_id = $1 AND method = $2 AND path = $3 AND key = $4 AND claim = $5",
-                    scope.user_id, &scope.method, &scope.path, &scope.key, id => execute
-                )?;
-                Ok(())
-            })
-        })
-        .await
+    let text = "DELETE FROM idempotency
+                WHERE user_id = $1 AND method = $2 AND path = $3 AND key = $4 AND claim = $5";
+    give_up(store, claim, text).await
 }
 
 /// The request came to no end (it panicked, or was answered with a 5xx), and whether it took effect is on the Record alone:
 /// the next one with this key looks there.
 pub async fn abandon(store: &Store, claim: Claim) -> Result<()> {
+    let text = "UPDATE idempotency SET boot = NULL
+                WHERE user_id = $1 AND method = $2 AND path = $3 AND key = $4 AND claim = $5";
+    give_up(store, claim, text).await
+}
+
+async fn give_up(store: &Store, claim: Claim, text: &'static str) -> Result<()> {
     let Claim { scope, id } = claim;
     store
         .write(move |tx| {
             Box::pin(async move {
-                sql!(
-                    tx,
-                    "UPDATE idempotency SET boot = NULL
-                     WHERE user_id = $1 AND method = $2 AND path = $3 AND key = $4 AND claim = $5",
-                    scope.user_id, &scope.method, &scope.path, &scope.key, id => execute
-                )?;
+                sql!(tx, text, scope.user_id, &scope.method, &scope.path, &scope.key, id => execute)?;
                 Ok(())
             })
         })

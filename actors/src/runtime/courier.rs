@@ -41,7 +41,8 @@ impl Courier {
     }
 
     /// Has it done there. For those of whom there are only so many that each may have something on its way: nothing is
-    /// refused. If that thread has ended, or a panic ends the way half-way, the errand is dropped.
+    /// refused. If that thread has ended, or a panic ends the way half-way, the errand is dropped, and that is
+    /// logged.
     pub fn send(&self, errand: impl FnOnce() + Send + 'static) {
         self.put(self.0.bag.lock(), Box::new(errand));
     }
@@ -114,6 +115,9 @@ impl Drop for Way {
                 bag.under_way = false;
                 std::mem::take(&mut bag.errands)
             };
+            if !lost.is_empty() {
+                tracing::error!(lost = lost.len(), "errands to another thread were dropped");
+            }
             // Dropped without the lock: what an errand holds may have an end of its own to send.
             drop(lost);
         }

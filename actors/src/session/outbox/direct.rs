@@ -5,7 +5,6 @@
 //! is not in the middle of anything, and while it waits for frames it has written all that it took. What the socket does
 //! not take goes the usual way.
 
-use std::io::IoSlice;
 use std::sync::Arc;
 use std::thread::ThreadId;
 
@@ -111,12 +110,7 @@ impl State {
 
 /// Gives how much the socket took at once. That it is broken its transport finds, too.
 fn write<'f>(stream: &TcpStream, frames: impl IntoIterator<Item = &'f Frame>) -> usize {
-    let mut slices = [IoSlice::new(&[]); SLICES];
-    let mut filled = 0;
-    for (slice, frame) in slices.iter_mut().zip(frames) {
-        *slice = IoSlice::new(frame.wire());
-        filled += 1;
-    }
+    let (slices, filled) = Frame::slices::<SLICES>(frames, 0);
     stream
         .try_write_vectored(&slices[..filled])
         .unwrap_or_default()

@@ -1,7 +1,7 @@
 //! What is on its way into a WebSocket's socket: whole frames, written together.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, IoSlice};
+use std::io::ErrorKind;
 use std::task::{Context, Poll, ready};
 
 use actix_rt::net::TcpStream;
@@ -55,13 +55,7 @@ impl Outgoing {
         io: &TcpStream,
         cx: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>> {
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let filled = self.queue.len().min(SLICES);
-        let mut begun = self.begun;
-        for (slice, frame) in slices.iter_mut().zip(&self.queue) {
-            *slice = IoSlice::new(&frame.wire()[begun..]);
-            begun = 0;
-        }
+        let (slices, filled) = Frame::slices::<SLICES>(&self.queue, self.begun);
         let mut written = loop {
             match io.try_write_vectored(&slices[..filled]) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
