@@ -1,7 +1,5 @@
 //! Everything to everybody, once and in order: also in the middle of a round, and after a panic.
 
-use tokio::net::{TcpListener, TcpStream};
-
 use super::*;
 use crate::broadcaster::Window;
 use crate::runtime::{Clock, How};
@@ -91,33 +89,6 @@ fn events_that_wait_for_the_same_members_wake_each_transport_once() {
         settle().await;
         assert_eq!(client.ticks().len(), 20);
         assert_eq!(wakes.count(), 1);
-    });
-}
-
-#[test]
-fn what_comes_in_meanwhile_is_heard_before_a_large_round_is_over() {
-    on_actix(async {
-        let world = World::new();
-        let client = Client::open(&world.hubs);
-        let count = MEMBERS * 60;
-        let members: Members = Arc::new(vec![client.subscriber.clone(); count]);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let comes = TcpStream::connect(listener.local_addr().unwrap());
-        let (comes, heard) = tokio::join!(comes, listener.accept());
-        let (comes, heard) = (comes.unwrap(), heard.unwrap().0);
-        comes.writable().await.unwrap();
-        let handed = world.hubs.0.deliveries.clone();
-        let hears = actix_rt::spawn(async move {
-            heard.readable().await.unwrap();
-            handed.get()
-        });
-        next_turn().await;
-        world.tell(&members, 1);
-        comes.try_write(b"a request").unwrap();
-        let by_then = hears.await.unwrap();
-        assert!(by_then < count as u64, "{by_then} of {count}");
-        settle().await;
-        assert_eq!(world.hubs.0.deliveries.get(), count as u64);
     });
 }
 
