@@ -210,6 +210,16 @@ fn the_product_never_unwraps() {
 }
 
 #[test]
+fn no_limit_is_a_bare_parameter() {
+    only_in(
+        &product(),
+        &["LIMIT $"],
+        &[],
+        "SQLite prepares a statement anew each time that its `LIMIT $1` is bound; `LIMIT +$1` is not looked at",
+    );
+}
+
+#[test]
 fn no_file_switches_a_lint_of_the_workspace_off() {
     let places = [];
     only_in(

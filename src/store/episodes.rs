@@ -147,7 +147,7 @@ pub async fn list(
                AND ($4 IS NULL OR "
         ],
         "folded", "$4",
-        [") AND (created_at, id) < ($5, $6) ORDER BY created_at DESC, id DESC LIMIT $7"]
+        [") AND (created_at, id) < ($5, $6) ORDER BY created_at DESC, id DESC LIMIT +$7"]
     );
     let rows = sql!(
         &mut conn, text,
@@ -442,7 +442,7 @@ impl NewRow<'_> {
 
 const INSERT: Rows = Rows {
     sqlite: concat!(
-        "WITH new (row) AS MATERIALIZED (SELECT jsonb(value) FROM json_each($1))
+        "WITH new (row) AS MATERIALIZED (SELECT value FROM jsonb_each($1))
          INSERT INTO episodes (", columns!(), ", folded, words)
          SELECT unhex(row->>'id'), row->>'title', row->>'episode_number', row->>'season',
                 row->>'description', row->>'air_date', row->>'team', row->>'status', row->>'metadata',
@@ -485,7 +485,7 @@ async fn derive_some(tx: &mut Tx, database: &str) -> Result<u64> {
         tx,
         "SELECT ",
         columns!(),
-        " FROM episodes WHERE words IS NULL ORDER BY updated_at LIMIT $1"
+        " FROM episodes WHERE words IS NULL ORDER BY updated_at LIMIT +$1"
     );
     let rows = sql!(tx, text, BATCH => all Row)?;
     let mut worded = Vec::with_capacity(rows.len());
@@ -509,7 +509,7 @@ async fn derive_some(tx: &mut Tx, database: &str) -> Result<u64> {
 
 /// Only if it is at the version before.
 const UPDATE: Rows = Rows {
-    sqlite: "WITH new (row) AS MATERIALIZED (SELECT jsonb(value) FROM json_each($1))
+    sqlite: "WITH new (row) AS MATERIALIZED (SELECT value FROM jsonb_each($1))
              UPDATE episodes
              SET title = row->>'title', episode_number = row->>'episode_number', season = row->>'season',
                  description = row->>'description', air_date = row->>'air_date', team = row->>'team',

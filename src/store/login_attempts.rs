@@ -120,7 +120,7 @@ async fn standing_beside(
     for (subject, own) in subjects(account, address).into_iter().zip(own) {
         let failures = sql!(
             &mut conn,
-            "SELECT at FROM login_failures WHERE subject = $1 AND at > $2 AND id <> $4 ORDER BY at DESC LIMIT $3",
+            "SELECT at FROM login_failures WHERE subject = $1 AND at > $2 AND id <> $4 ORDER BY at DESC LIMIT +$3",
             &subject, micros(now - WINDOW), FAILURES, own => all (i64,)
         )?;
         // Of the last five the oldest: once it no longer counts, there is one more.

@@ -12,6 +12,8 @@
 //!   answered is what is read later;
 //! - JSON is text, not `JSONB`: its spelling (the order of the fields, the form of a number, an escaped NUL) is kept,
 //!   so that a resumed client reads the same bytes as one that was there;
+//! - a limit is `LIMIT +$1`: SQLite looks at a bare parameter there as it plans, and therefore prepares the statement
+//!   anew each time that one is bound;
 //! - letter case is folded by the program, in columns of their own: SQLite folds ASCII only, PostgreSQL as its locale
 //!   says.
 //!

@@ -91,7 +91,7 @@ pub(super) async fn commit(
     let text = by_database!(
         conn,
         sqlite: "UPDATE record_head SET last = last + $2;
-                 WITH new (number, row) AS MATERIALIZED (SELECT key, jsonb(value) FROM json_each($1))
+                 WITH new (number, row) AS MATERIALIZED (SELECT key, value FROM jsonb_each($1))
                  INSERT INTO record (seq, id, at, event, actor_id, actor_name, resource_type, resource_id, audience, data,
                                      request_id, ip, user_agent)
                  SELECT last - $2 + 1 + number, unhex(row->>'id'), row->>'at', row->>'event',
@@ -191,7 +191,7 @@ async fn rows(store: &Store, after: Seq, limit: usize) -> Result<Vec<Row>> {
         &mut conn,
         "SELECT seq, id, at, event, actor_id, actor_name, resource_type, resource_id, audience, data, request_id, ip,
                 user_agent
-         FROM record WHERE seq > $1 ORDER BY seq LIMIT $2",
+         FROM record WHERE seq > $1 ORDER BY seq LIMIT +$2",
         column(after), i64::try_from(limit).unwrap_or(i64::MAX) => all Row
     )
 }

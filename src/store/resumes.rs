@@ -118,7 +118,7 @@ async fn insert(tx: &mut Tx, rows: &str, now: i64) -> Result<()> {
         sqlite: concat!(
             "INSERT INTO resumes (sid, user_id, rooms, ended, seen_at)
              SELECT value->>'sid', unhex(value->>'user_id'), value->>'rooms', value->>'ended', $2
-             FROM json_each($1) WHERE true", replace!()
+             FROM jsonb_each($1) WHERE true", replace!()
         ),
         postgres: concat!(
             "INSERT INTO resumes (sid, user_id, rooms, ended, seen_at)

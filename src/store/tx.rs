@@ -22,8 +22,8 @@ pub struct Tx {
 }
 
 /// A statement that writes rows, which it gets as one JSON array: any number of them at once. The columns' types are those
-/// of the table; ids are in hexadecimal, without hyphens, which both databases read. (SQLite spells a row of `json_each`
-/// out, and reads it, each time that it is named: so it is named once, and kept as `jsonb`.)
+/// of the table; ids are in hexadecimal, without hyphens, which both databases read. (SQLite makes the value of a row of
+/// `json_each` anew each time that it is named, and spells it out: so it is named once, and taken from `jsonb_each`.)
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Rows {
     pub sqlite: &'static str,

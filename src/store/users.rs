@@ -123,7 +123,7 @@ pub async fn list(
                AND ($4 IS NULL OR "
         ],
         "folded", "$4",
-        [") AND (created_at, id) < ($5, $6) ORDER BY created_at DESC, id DESC LIMIT $7"]
+        [") AND (created_at, id) < ($5, $6) ORDER BY created_at DESC, id DESC LIMIT +$7"]
     );
     let rows = sql!(
         &mut conn, text,

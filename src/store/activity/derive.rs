@@ -137,7 +137,7 @@ async fn derive_some(tx: &mut Tx, kind: &str) -> Result<u64> {
         concat!(
             "SELECT ",
             columns!(),
-            " FROM activity a WHERE a.seen_by IS NULL ORDER BY a.seq LIMIT $1"
+            " FROM activity a WHERE a.seen_by IS NULL ORDER BY a.seq LIMIT +$1"
         )
     );
     let rows = sql!(tx, text, BATCH => all Row)?;

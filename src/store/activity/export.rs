@@ -64,7 +64,7 @@ impl Export {
         // Not beyond so many rows; where retention has been, numbers are missing.
         let (edge,) = sql!(
             &mut conn,
-            "SELECT MAX(seq) FROM (SELECT seq FROM activity WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3) AS sight",
+            "SELECT MAX(seq) FROM (SELECT seq FROM activity WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT +$3) AS sight",
             column(self.after), column(self.upto), SIGHT => one (Option<i64>,)
         )?;
         let Some(edge) = edge else {
@@ -79,7 +79,7 @@ impl Export {
                    AND ($4 IS NULL OR a.resource_type = $4) AND ($5 IS NULL OR a.resource_id = $5)
                    AND ($6 IS NULL OR a.user_id = $6) AND ($7 IS NULL OR a.created_at >= $7)
                    AND ($8 IS NULL OR a.created_at <= $8) AND ($9 OR a.seen_by = $10 OR a.seen_by = $11)
-                 ORDER BY a.seq LIMIT $12"
+                 ORDER BY a.seq LIMIT +$12"
             ),
             column(self.after), edge, &self.filter.action, &self.filter.resource_type, &self.filter.resource_id,
             self.filter.user_id, self.filter.from.map(micros), self.filter.to.map(micros), self.reader.sees_all(),

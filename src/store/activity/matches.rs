@@ -121,7 +121,7 @@ impl<'a> Matches<'a> {
                 "SELECT ", columns!(), " FROM activity_search s CROSS JOIN activity a ON a.seq = s.rowid
                  WHERE s.words MATCH $13 AND s.rowid < $2 AND s.rowid > $3 AND ", filtered!(), "
                    AND ($10 OR a.seen_by = $11 OR a.seen_by = $12)
-                 ORDER BY s.rowid DESC LIMIT $1"
+                 ORDER BY s.rowid DESC LIMIT +$1"
             ),
             // The planner is not to know the words, nor to look into the query from outside: it would go by what it
             // takes them to be worth.
@@ -132,7 +132,7 @@ impl<'a> Matches<'a> {
                  JOIN activity a ON a.seq = s.seq
                  WHERE s.words @@ (SELECT $13::tsquery) AND ", filtered!(), "
                    AND ($10 OR a.seen_by = $11 OR a.seen_by = $12)
-                 ORDER BY s.seq DESC LIMIT $1"
+                 ORDER BY s.seq DESC LIMIT +$1"
             ),
         );
         let kind = if self.sqlite { "sqlite" } else { "postgres" };
@@ -166,7 +166,7 @@ impl<'a> Matches<'a> {
                 "SELECT seq
                  FROM (SELECT seq, words FROM activity_search
                        WHERE words @@ (SELECT $1::tsquery) AND seq + 0 < $3 AND seq + 0 > $4 OFFSET 0) AS s
-                 WHERE words @@ (SELECT $2::tsquery) LIMIT $5",
+                 WHERE words @@ (SELECT $2::tsquery) LIMIT +$5",
                 asked, wanted, below, above, FEW + 1 => all (i64,)
             )?
         } else {
@@ -178,12 +178,12 @@ impl<'a> Matches<'a> {
                 "(SELECT seq
                   FROM (SELECT seq, words FROM activity_search
                         WHERE public AND words @@ (SELECT $1::tsquery) AND seq + 0 < $3 AND seq + 0 > $4 OFFSET 0) AS s
-                  WHERE words @@ (SELECT $2::tsquery) LIMIT $5)
+                  WHERE words @@ (SELECT $2::tsquery) LIMIT +$5)
                  UNION ALL
                  (SELECT seq
                   FROM (SELECT seq, words FROM activity_search
                         WHERE words @@ (SELECT $6::tsquery) AND seq + 0 < $3 AND seq + 0 > $4 OFFSET 0) AS s
-                  WHERE words @@ (SELECT $7::tsquery) LIMIT $5)",
+                  WHERE words @@ (SELECT $7::tsquery) LIMIT +$5)",
                 asked, wanted, below, above, FEW + 1, own_asked, own => all (i64,)
             )?
         };
@@ -207,7 +207,7 @@ impl<'a> Matches<'a> {
                     "SELECT ", columns!(), " FROM unnest($13::text::bigint[]) AS s (seq)
                      JOIN activity a ON a.seq = s.seq
                      WHERE ", filtered!(), " AND ($10 OR a.seen_by = $11 OR a.seen_by = $12)
-                     ORDER BY a.seq DESC LIMIT $1"
+                     ORDER BY a.seq DESC LIMIT +$1"
                 ),
                 limit(most - found.len()), i64::MAX, i64::MIN, &filter.action, &filter.resource_type,
                 &filter.resource_id, filter.user_id, filter.from.map(micros), filter.to.map(micros), all,
@@ -245,7 +245,7 @@ async fn index_query(conn: &mut Conn, query: &Query, below: i64) -> Result<Strin
         conn,
         "SELECT COUNT(*) FILTER (WHERE words @@ (SELECT $1::tsquery)),
                 COUNT(*) FILTER (WHERE words @@ (SELECT $2::tsquery))
-         FROM (SELECT words FROM activity_search WHERE seq < $3 ORDER BY seq DESC LIMIT $4) AS sample",
+         FROM (SELECT words FROM activity_search WHERE seq < $3 ORDER BY seq DESC LIMIT +$4) AS sample",
         beginnings.spelt_for("postgres"), &rest, below, SAMPLE => one (i64, i64)
     )?;
     let left_out = many > SAMPLE / 10 && few < SAMPLE / 100;

@@ -164,7 +164,7 @@ macro_rules! page {
             " AND ($10 OR a.seen_by = $11) AND ",
             filtered!(),
             "
-                            ORDER BY a.seq DESC LIMIT $13) AS public
+                            ORDER BY a.seq DESC LIMIT +$13) AS public
              UNION ALL
              SELECT * FROM (SELECT ",
             columns!(),
@@ -172,8 +172,8 @@ macro_rules! page {
                             WHERE a.seen_by = $12 AND ",
             filtered!(),
             "
-                            ORDER BY a.seq DESC LIMIT $1) AS own
-             ORDER BY seq DESC LIMIT $1"
+                            ORDER BY a.seq DESC LIMIT +$1) AS own
+             ORDER BY seq DESC LIMIT +$1"
         )
     };
 }
@@ -254,7 +254,7 @@ pub async fn of_team(
         Some(team) => {
             let (members,) = sql!(
                 &mut conn,
-                "SELECT COUNT(*) FROM (SELECT 1 FROM users WHERE team = $1 LIMIT $2) AS members",
+                "SELECT COUNT(*) FROM (SELECT 1 FROM users WHERE team = $1 LIMIT +$2) AS members",
                 team, SMALL + 1 => one (i64,)
             )?;
             members <= SMALL
@@ -267,14 +267,14 @@ pub async fn of_team(
             sqlite: concat!(
                 "SELECT ", columns!(), " FROM users u CROSS JOIN activity a
                    ON a.seq IN (SELECT a.seq FROM activity a WHERE a.user_id = u.id AND ", filtered!(), "
-                                ORDER BY a.seq DESC LIMIT $1)
-                 WHERE u.team = $10 ORDER BY a.seq DESC LIMIT $1"
+                                ORDER BY a.seq DESC LIMIT +$1)
+                 WHERE u.team = $10 ORDER BY a.seq DESC LIMIT +$1"
             ),
             postgres: concat!(
                 "SELECT ", columns!(), " FROM users u CROSS JOIN LATERAL
                    (SELECT * FROM activity a WHERE a.user_id = u.id AND ", filtered!(), "
-                    ORDER BY a.seq DESC LIMIT $1) AS a
-                 WHERE u.team = $10 ORDER BY a.seq DESC LIMIT $1"
+                    ORDER BY a.seq DESC LIMIT +$1) AS a
+                 WHERE u.team = $10 ORDER BY a.seq DESC LIMIT +$1"
             ),
         ),
         false => concat!(
@@ -285,7 +285,7 @@ pub async fn of_team(
             filtered!(),
             " AND a.user_id IS NOT NULL
                AND ($10 IS NULL OR a.user_id IN (SELECT id FROM users WHERE team = $10))
-             ORDER BY a.seq DESC LIMIT $1"
+             ORDER BY a.seq DESC LIMIT +$1"
         ),
     };
     let rows = sql!(

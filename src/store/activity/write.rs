@@ -129,7 +129,7 @@ async fn write(store: &Store, entries: &[Arc<Entry>]) -> Result<(Seq, bool)> {
 async fn insert(tx: &mut Tx, rows: &str, entries: &[u8], hashes: &[u8]) -> Result<()> {
     let text = by_database!(
         tx,
-        sqlite: "WITH new (number, row) AS MATERIALIZED (SELECT key, jsonb(value) FROM json_each($1))
+        sqlite: "WITH new (number, row) AS MATERIALIZED (SELECT key, value FROM jsonb_each($1))
                  INSERT INTO activity (id, seq, action, user_id, user_name, resource_type, resource_id, resource_name,
                                        changes, metadata, ip, created_at, seen_by, record_digest, hash)
                  SELECT unhex(row->>'id'), row->>'seq', row->>'action', unhex(row->>'user_id'),

@@ -90,7 +90,7 @@ pub async fn outcomes(store: &Store, event_seq: Seq, limit: i64) -> Result<Outco
     let rows = sql!(
         &mut conn,
         "SELECT user_id, result, notification_id FROM notification_decisions WHERE event_seq = $1
-         ORDER BY user_id LIMIT $2",
+         ORDER BY user_id LIMIT +$2",
         column(event_seq), limit => all (Uuid, String, Option<Uuid>)
     )?;
     let count = |(result, count): (String, i64)| Ok((word(&result)?, seq(count)));
@@ -123,7 +123,7 @@ pub async fn prune(store: &Store, before: DateTime<Utc>) -> Result<u64> {
                     sql!(
                         tx,
                         "DELETE FROM notification_decisions WHERE at < $1 AND (event_seq, user_id) IN
-                            (SELECT event_seq, user_id FROM notification_decisions ORDER BY event_seq, user_id LIMIT $2)",
+                            (SELECT event_seq, user_id FROM notification_decisions ORDER BY event_seq, user_id LIMIT +$2)",
                         before, BATCH => execute
                     )
                 })

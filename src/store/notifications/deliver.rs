@@ -203,7 +203,7 @@ async fn insert_decisions(
     let rows = json(&rows.collect::<Vec<_>>())?;
     let text = by_database!(
         tx,
-        sqlite: "WITH new (row) AS MATERIALIZED (SELECT jsonb(value) FROM json_each($1))
+        sqlite: "WITH new (row) AS MATERIALIZED (SELECT value FROM jsonb_each($1))
                  INSERT INTO notification_decisions (event_seq, user_id, result, rule, counted, until, notification_id,
                                                      at, decided_at)
                  SELECT row->>'event_seq', unhex(row->>'user_id'), row->>'result', row->>'rule', row->>'counted',
@@ -223,7 +223,7 @@ async fn insert_decisions(
 async fn insert(tx: &mut Tx, rows: &[NewRow]) -> Result<()> {
     let text = by_database!(
         tx,
-        sqlite: "WITH new (row) AS MATERIALIZED (SELECT jsonb(value) FROM json_each($1))
+        sqlite: "WITH new (row) AS MATERIALIZED (SELECT value FROM jsonb_each($1))
                  INSERT INTO notifications (id, user_id, type, title, message, data, priority, event_seq, created_at,
                                             read_at, expires_at, push_at, fold_hour)
                  SELECT unhex(row->>'id'), unhex(row->>'user_id'), row->>'type', row->>'title', row->>'message',

@@ -41,7 +41,7 @@ pub async fn list(
             "SELECT ", columns!(), " FROM notifications
              WHERE user_id = $1 AND (created_at, id) < ($2, $3) AND (expires_at IS NULL OR expires_at > $4)
                AND ($5 IS NULL OR type = $5) AND ($6 IS NULL OR (read_at IS NOT NULL) = $6)
-             ORDER BY created_at DESC, id DESC LIMIT $7"
+             ORDER BY created_at DESC, id DESC LIMIT +$7"
         ),
         user_id, at, id, micros(store.now()), &filter.kind, filter.read, i64::from(limit) + 1 => all Row
     )?;
@@ -206,12 +206,12 @@ pub async fn prune(store: &Store, before: DateTime<Utc>) -> Result<u64> {
     for (text, until) in [
         (
             "DELETE FROM notifications WHERE id IN
-                (SELECT id FROM notifications WHERE created_at < $1 ORDER BY created_at LIMIT $2)",
+                (SELECT id FROM notifications WHERE created_at < $1 ORDER BY created_at LIMIT +$2)",
             before,
         ),
         (
             "DELETE FROM notifications WHERE id IN
-                (SELECT id FROM notifications WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+                (SELECT id FROM notifications WHERE expires_at <= $1 ORDER BY expires_at LIMIT +$2)",
             now,
         ),
     ] {

@@ -27,7 +27,7 @@ pub async fn of(
         sql!(
             &mut conn,
             "SELECT users.id, preferences FROM users LEFT JOIN notification_preferences ON user_id = users.id
-             WHERE disabled = FALSE AND users.id > $1 AND users.id <> $2 ORDER BY users.id LIMIT $3",
+             WHERE disabled = FALSE AND users.id > $1 AND users.id <> $2 ORDER BY users.id LIMIT +$3",
             after, except, limit => all (Uuid, Option<String>)
         )?
     } else {
@@ -39,12 +39,12 @@ pub async fn of(
                      WHERE disabled = FALSE AND users.id > $1 AND users.id <> $2 AND users.id IN
                         (SELECT id FROM users WHERE role = $3 UNION SELECT id FROM users WHERE team = $4
                          UNION SELECT unhex(value) FROM json_each($5))
-                     ORDER BY users.id LIMIT $6",
+                     ORDER BY users.id LIMIT +$6",
             postgres: "SELECT users.id, preferences FROM users LEFT JOIN notification_preferences ON user_id = users.id
                        WHERE disabled = FALSE AND users.id > $1 AND users.id <> $2 AND users.id IN
                           (SELECT id FROM users WHERE role = $3 UNION SELECT id FROM users WHERE team = $4
                            UNION SELECT value::uuid FROM json_array_elements_text($5::json))
-                       ORDER BY users.id LIMIT $6",
+                       ORDER BY users.id LIMIT +$6",
         );
         sql!(
             &mut conn, text,

@@ -33,12 +33,12 @@ pub async fn take(store: &Store, limit: usize, lease: DateTime<Utc>) -> Result<V
                     tx,
                     sqlite: concat!(
                         "UPDATE notifications SET push_at = $3 WHERE id IN
-                            (SELECT id FROM notifications WHERE push_at <= $1 ORDER BY push_at LIMIT $2)
+                            (SELECT id FROM notifications WHERE push_at <= $1 ORDER BY push_at LIMIT +$2)
                          RETURNING ", columns!()
                     ),
                     postgres: concat!(
                         "UPDATE notifications SET push_at = $3 WHERE id IN
-                            (SELECT id FROM notifications WHERE push_at <= $1 ORDER BY push_at LIMIT $2
+                            (SELECT id FROM notifications WHERE push_at <= $1 ORDER BY push_at LIMIT +$2
                              FOR UPDATE SKIP LOCKED)
                          RETURNING ", columns!()
                     ),

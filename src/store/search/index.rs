@@ -44,8 +44,8 @@ async fn newest(conn: &mut Conn, query: &str) -> Result<Vec<(Kind, Uuid)>> {
         conn,
         sqlite: "SELECT search.type, search.id
                  FROM search_words CROSS JOIN search ON search.number = search_words.rowid
-                 WHERE search_words.words MATCH $1 ORDER BY search_words.rowid DESC LIMIT $2",
-        postgres: "SELECT type, id FROM search WHERE words @@ (SELECT $1::tsquery) ORDER BY number DESC LIMIT $2",
+                 WHERE search_words.words MATCH $1 ORDER BY search_words.rowid DESC LIMIT +$2",
+        postgres: "SELECT type, id FROM search WHERE words @@ (SELECT $1::tsquery) ORDER BY number DESC LIMIT +$2",
     );
     let rows = sql!(conn, text, query, RANKED as i64 => all (String, Uuid))?;
     rows.into_iter()
