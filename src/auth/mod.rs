@@ -196,6 +196,11 @@ impl Auth {
         if let Some(user) = self.known.user(id) {
             return Ok(Some(user));
         }
+        // Boxed, here and below: the future of a question to the database is large, and seldom needed.
+        Box::pin(self.look_up(id)).await
+    }
+
+    async fn look_up(&self, id: Uuid) -> Result<Option<Arc<User>>, StoreError> {
         let asked = self.known.ask();
         let user = users::find(&self.store, id).await?;
         Ok(user.map(|user| self.known.keep(asked, user)))
@@ -205,6 +210,10 @@ impl Auth {
         if let Some(user) = self.known.outsider(&outsider.subject) {
             return Ok(Some(user));
         }
+        Box::pin(self.look_up_outsider(outsider)).await
+    }
+
+    async fn look_up_outsider(&self, outsider: Outsider) -> Result<Option<Arc<User>>, StoreError> {
         let asked = self.known.ask();
         let subject = outsider.subject.clone();
         match users::ensure_user_from_issuer(&self.store, outsider).await {

@@ -162,7 +162,8 @@ impl Live {
             "unview" => self.unview(socket, state, body).await,
             "status" => self.status(socket, state, body).await,
             "typing" => self.typing(socket, state, body),
-            "read" => self.read_one(state, body).await,
+            // Boxed: the future of a question to the database is larger than all others, and every command has room for it.
+            "read" => Box::pin(self.read_one(state, body)).await,
             "delivered" => self.delivered(state, body).await,
             "refresh" => self.refresh(socket, state, body).await,
             other => Err(Fault::new(
