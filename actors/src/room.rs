@@ -8,7 +8,6 @@
 //! *Restart*: with the members it had, and with the events that it was handing on.
 //! *Never* waits for a hub: the Broadcaster lets no more events fly than a hub holds.
 
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll};
@@ -19,7 +18,7 @@ use actix::{Actor, AsyncContext, Handler, Message, Supervised};
 use crate::broadcaster::Token;
 use crate::hub::{self, Event, Hub, Members};
 use crate::model::envelope::Delivery;
-use crate::runtime::{Context, Mailbox, Trim};
+use crate::runtime::{Context, Mailbox};
 use crate::session::Reason;
 use crate::subscriber::{Key, Subscriber};
 
@@ -29,24 +28,15 @@ use crate::subscriber::{Key, Subscriber};
 pub struct Room {
     /// One for each hub that ever had members; there are as many as threads.
     groups: Vec<Group>,
-    /// Where a member is.
-    places: HashMap<Key, Place>,
     /// What is being handed on; still here after a panic.
     waiting: Vec<Waiting>,
 }
 
 struct Group {
     hub: Mailbox<Hub>,
+    /// By their keys, so that one is found without a table of places: every room would pay for that with each member.
     /// Copied when it changes while a hub hands something out, so at most once for each event.
     members: Members,
-}
-
-/// Small: there is one for each member.
-#[derive(Clone, Copy)]
-struct Place {
-    group: u32,
-    /// In its list.
-    index: u32,
 }
 
 struct Waiting {
@@ -149,45 +139,37 @@ impl Handler<Deliver> for Room {
 
 impl Room {
     fn join(&mut self, subscriber: Arc<Subscriber>) {
-        if self.places.contains_key(&subscriber.key) {
-            return;
-        }
-        self.hand_on(); // to those who were there
-        let known = self
-            .groups
-            .iter()
-            .position(|group| group.hub == *subscriber.hub());
+        let hub = subscriber.hub();
+        let known = self.groups.iter().position(|group| group.hub == *hub);
         let group = known.unwrap_or_else(|| {
             self.groups.push(Group {
-                hub: subscriber.hub().clone(),
+                hub: hub.clone(),
                 members: Members::default(),
             });
             self.groups.len() - 1
         });
-        let members = Arc::make_mut(&mut self.groups[group].members);
-        let place = Place {
-            group: group as u32,
-            index: members.len() as u32, // there are not so many sockets
+        let Err(place) = self.groups[group].place_of(subscriber.key) else {
+            return;
         };
-        self.places.insert(subscriber.key, place);
-        members.push(subscriber);
+        self.hand_on(); // to those who were there
+        Arc::make_mut(&mut self.groups[group].members).insert(place, subscriber);
     }
 
     fn leave(&mut self, key: Key) {
-        self.hand_on();
-        let Some(place) = self.places.remove(&key) else {
+        let places = self.groups.iter().map(|group| group.place_of(key));
+        let Some((group, place)) = places
+            .enumerate()
+            .find_map(|(group, place)| Some((group, place.ok()?)))
+        else {
             return;
         };
-        let members = Arc::make_mut(&mut self.groups[place.group as usize].members);
-        members.swap_remove(place.index as usize);
-        if let Some(moved) = members.get(place.index as usize) {
-            self.places.insert(moved.key, place);
-        }
+        self.hand_on();
+        let members = Arc::make_mut(&mut self.groups[group].members);
+        members.remove(place);
         // What a herd took is given back when it has left.
         if members.len() < members.capacity() / 4 {
             members.shrink_to(2 * members.len());
         }
-        self.places.trim();
     }
 
     fn hand_on(&mut self) {
@@ -204,6 +186,14 @@ impl Room {
 }
 
 impl Group {
+    /// Where in the list it is, or would be. Whoever joins is mostly the newest of all.
+    fn place_of(&self, key: Key) -> Result<usize, usize> {
+        match self.members.last() {
+            Some(last) if last.key < key => Err(self.members.len()),
+            _ => self.members.binary_search_by_key(&key, |member| member.key),
+        }
+    }
+
     fn deliver(&self, events: Vec<Event>) {
         let deliver = hub::Deliver {
             members: self.members.clone(),

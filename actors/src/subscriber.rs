@@ -18,8 +18,8 @@ use crate::session::outbox::{Load, Outbox};
 use crate::wire::Frame;
 
 /// A subscription's own: a resumed socket has its old `sid` and a new subscription, and the end of
-/// the old one must not touch the new. Small, since every room keeps it of every member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// the old one must not touch the new. They only rise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub(crate) u64);
 
 /// One socket's subscription to its rooms.

@@ -65,7 +65,8 @@ pub struct Book {
     /// Those of them who are seen.
     listed: BTreeSet<Place>,
     views: Views,
-    sockets: HashMap<Arc<str>, Socket>,
+    /// Boxed: a table has twice as many places as it needs.
+    sockets: HashMap<Arc<str>, Box<Socket>>,
     parted: Parted,
     ends: Ends,
     memory: Memory,
@@ -145,7 +146,7 @@ impl Book {
             suspect: false,
         };
         let looked_at = self.parted.take(&sid, user.id);
-        self.sockets.insert(sid.clone(), socket);
+        self.sockets.insert(sid.clone(), Box::new(socket));
         self.tell_presence(user.id, before);
         for subject in looked_at {
             self.view(Some(&sid), user, (*subject).clone(), now);
