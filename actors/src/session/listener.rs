@@ -71,7 +71,7 @@ impl Listen {
             addresses.truncate(1);
         }
         let listener = |address| {
-            let listener = bind_one(address)?;
+            let listener = bind_one(address, self.user_timeout)?;
             Ok((listener.local_addr()?, listener))
         };
         let listeners = addresses.into_iter().map(listener);
@@ -163,7 +163,6 @@ where
         let stopping = stopping.clone();
         builder = builder.listen(format!("http-{address}"), listener, move || {
             let engines = Arc::clone(&engines);
-            let user_timeout = listen.user_timeout;
             let application = factory()
                 .into_factory()
                 .map_err(|error| -> HttpResponse { error.into().error_response() });
@@ -179,7 +178,7 @@ where
                 // A client that hangs up ends its request at once: that is how an aborted poll is noticed.
                 .h1_allow_half_closed(false)
                 .local_addr(address)
-                .on_connect_ext(move |io: &TcpStream, data| socket::prepare(io, data, user_timeout))
+                .on_connect_ext(|io: &TcpStream, data| socket::keep_second(io, data))
                 .upgrade(fn_service(move |(request, framed)| {
                     let engines = Arc::clone(&engines);
                     async move {
@@ -197,7 +196,7 @@ where
     })
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+fn bind_one(address: SocketAddr, user_timeout: Duration) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -208,6 +207,7 @@ fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    socket::prepare(&socket, user_timeout)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;

@@ -39,6 +39,8 @@ struct State {
     direct: Option<Direct>,
     /// Bytes of the first frame that went that way; the rest must follow before anything else.
     begun: u32,
+    /// What waits was queued ahead of something else, and stays for that.
+    ahead: bool,
     /// Bytes that were ever drained: whether this moves tells a slow reader from one that reads nothing.
     drained: u64,
     closed: Option<Reason>,
@@ -48,9 +50,12 @@ struct State {
     transport: Option<Waker>,
     /// The session, which ends when this is closed.
     session: Option<Waker>,
-    /// Those who have much to send and wait until some of it has left, and those who wait for the end.
-    patient: Vec<Waker>,
+    patient: Option<Box<Patient>>,
 }
+
+/// Those who have much to send and wait until some of it has left, and those who wait for the end. Made when one does.
+#[derive(Default)]
+struct Patient(Vec<Waker>);
 
 /// How much waits. Besides one frame that alone is above the bound, it is bounded: such a frame still goes to a
 /// client that reads, and since many clients share it, it is not what a client that does not read costs.
@@ -107,12 +112,13 @@ impl Outbox {
                 load: Load::default(),
                 direct: None,
                 begun: 0,
+                ahead: false,
                 drained: 0,
                 closed: None,
                 wants_frames: false,
                 transport: None,
                 session: None,
-                patient: Vec::new(),
+                patient: None,
             }),
         }))
     }
@@ -129,10 +135,12 @@ impl Outbox {
         Ok(())
     }
 
-    /// Queues a frame that is followed by another one soon, and leaves together with it: until then, or until
-    /// [`Outbox::flush`], the transport is not woken.
+    /// Queues a frame that is followed by another one soon, and leaves together with it: until then, until
+    /// [`Outbox::flush`], or until somebody waits for it to leave, it stays. Behind others that wait it leaves with them.
     pub fn push_ahead(&self, frame: Frame) -> Result<(), Reason> {
-        self.queue([frame]).map(drop)
+        let mut state = self.queue([frame])?;
+        state.ahead |= state.frames.len() == 1;
+        Ok(())
     }
 
     fn queue(
@@ -230,6 +238,7 @@ impl Outbox {
                 return Poll::Ready(Ok(()));
             }
             state.wait(cx.waker());
+            wake_transport(state);
             Poll::Pending
         })
         .await
@@ -278,6 +287,11 @@ impl Outbox {
         most: usize,
     ) -> Poll<Drained> {
         let mut state = self.0.state.lock();
+        if state.ahead && state.closed.is_none() {
+            state.wants_frames = true;
+            register(&mut state.transport, cx);
+            return Poll::Pending;
+        }
         let before = state.load.bytes;
         let begun = std::mem::take(&mut state.begun) as usize;
         debug_assert!(
@@ -321,15 +335,16 @@ impl Outbox {
         } else {
             None
         };
-        let patient = std::mem::take(&mut state.patient);
+        let patient = state.patient.take();
         drop(state);
+        let patient = patient.into_iter().flat_map(|patient| patient.0);
         session.into_iter().chain(patient).for_each(Waker::wake);
         Poll::Ready(Drained::Frames { all, begun })
     }
 }
 
 /// Those who are to know of the end.
-struct Told([Option<Waker>; 2], Vec<Waker>);
+struct Told([Option<Waker>; 2], Option<Box<Patient>>);
 
 impl Told {
     fn wake(self, state: MutexGuard<'_, State>) {
@@ -337,13 +352,14 @@ impl Told {
         self.0
             .into_iter()
             .flatten()
-            .chain(self.1)
+            .chain(self.1.into_iter().flat_map(|patient| patient.0))
             .for_each(Waker::wake);
     }
 }
 
-/// If there is something that it wants to know of.
+/// If there is something that it wants to know of. From now on that may leave.
 fn wake_transport(mut state: MutexGuard<'_, State>) {
+    state.ahead = false;
     if state.wants_frames && !state.frames.is_empty() {
         state.wants_frames = false;
         let transport = state.transport.take();
@@ -369,13 +385,14 @@ impl State {
         }
         Told(
             [self.transport.take(), self.session.take()],
-            std::mem::take(&mut self.patient),
+            self.patient.take(),
         )
     }
 
     fn wait(&mut self, waker: &Waker) {
-        if !self.patient.iter().any(|waits| waits.will_wake(waker)) {
-            self.patient.push(waker.clone());
+        let Patient(patient) = &mut **self.patient.get_or_insert_default();
+        if !patient.iter().any(|waits| waits.will_wake(waker)) {
+            patient.push(waker.clone());
         }
     }
 }
@@ -393,6 +410,7 @@ mod tests {
     use std::task::Wake;
 
     use super::*;
+    use futures_util::FutureExt;
     use futures_util::task::noop_waker_ref;
 
     fn drain(outbox: &Outbox, most: usize) -> (VecDeque<Frame>, Poll<Drained>) {
@@ -493,26 +511,45 @@ mod tests {
     }
 
     #[test]
-    fn what_is_queued_ahead_wakes_nobody_and_leaves_with_the_next_or_when_flushed() {
+    fn what_is_queued_ahead_stays_until_the_next_comes_or_it_is_flushed_or_waited_for() {
         let (outbox, wakes) = (Outbox::new(1000), Arc::new(Wakes::default()));
         let waker = Waker::from(wakes.clone());
+        let mut cx = Context::from_waker(&waker);
         let mut into = VecDeque::new();
-        for round in 1..=2 {
-            let mut cx = Context::from_waker(&waker);
+        let ends: [fn(&Outbox); 4] = [
+            |outbox| outbox.push(Frame::text("4b")).unwrap(),
+            Outbox::flush,
+            |outbox| assert!(outbox.drained_to(0).now_or_never().is_none()),
+            |outbox| outbox.close(Reason::Forced),
+        ];
+        for (number, end) in ends.into_iter().enumerate() {
             assert!(outbox.poll_drain(&mut cx, &mut into, 1000).is_pending());
             outbox.flush();
             outbox.push_ahead(Frame::text("4a")).unwrap();
-            assert_eq!(wakes.0.load(Ordering::Relaxed), round - 1);
-            match round {
-                1 => outbox.push(Frame::text("4b")).unwrap(),
-                _ => outbox.flush(),
-            }
-            assert_eq!(wakes.0.load(Ordering::Relaxed), round);
-            let _ = outbox.poll_drain(&mut cx, &mut into, 1000);
+            // Not for a transport that comes by itself either.
+            assert!(outbox.poll_drain(&mut cx, &mut into, 1000).is_pending());
+            assert_eq!(wakes.0.load(Ordering::Relaxed), number);
+            end(&outbox);
+            assert_eq!(wakes.0.load(Ordering::Relaxed), number + 1);
+            assert!(outbox.poll_drain(&mut cx, &mut into, 1000).is_ready());
+            assert_eq!(into.drain(..).count(), 1 + usize::from(number == 0));
         }
-        assert_eq!(into.len(), 3);
-        outbox.close(Reason::Forced);
         assert_eq!(outbox.push_ahead(Frame::text("4a")), Err(Reason::Forced));
+    }
+
+    #[test]
+    fn what_is_queued_ahead_behind_others_leaves_with_them() {
+        let outbox = Outbox::new(1000);
+        outbox.push(Frame::text("4a")).unwrap();
+        outbox.push_ahead(Frame::text("4b")).unwrap();
+        assert_eq!(drain(&outbox, 1000).0.len(), 2);
+    }
+
+    /// There is one for each connection: see [`crate::session::footprint`].
+    #[test]
+    fn it_is_as_small_as_it_was_made() {
+        let size = std::mem::size_of::<Shared>() + 16; // the counts of an `Arc`
+        assert!(size <= 160, "{size}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::session::actor::Received;
 use crate::session::application::{Connection, Protocol};
 use crate::session::line::Carrier;
 use crate::session::reason::Reason;
+use crate::session::transport::socket;
 use crate::session::transport::websocket::{self, Heard};
 use crate::wire::engineio::{PROBE, Packet};
 
@@ -109,8 +110,7 @@ impl Duplex {
                 Poll::Ready(Err(_)) => return Step::Over,
                 Poll::Ready(Ok(())) => {}
             }
-            self.inbound.buffer.reserve(READ);
-            match io.try_read_buf(&mut self.inbound.buffer) {
+            match socket::read(io, &mut self.inbound.buffer, READ) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if self.inbound.buffer.is_empty() {
                         self.inbound.buffer = BytesMut::new();
