@@ -174,7 +174,7 @@ impl Live {
     /// The same where nothing is to be brought back.
     fn send_off(&self, run: impl FnOnce(&Parts) + Send + 'static) {
         let live = self.clone();
-        self.parts.courier.send(move || run(&live.parts));
+        self.parts.courier.send_soon(move || run(&live.parts));
     }
 }
 

@@ -28,6 +28,8 @@ struct Bag {
     errands: Vec<Errand>,
     /// He is on the way, or there, and takes along what waits.
     under_way: bool,
+    /// He is about to set out.
+    leaving: bool,
     refused: u64,
 }
 
@@ -47,7 +49,23 @@ impl Courier {
         self.put(self.0.bag.lock(), Box::new(errand));
     }
 
-    /// The same, unless so many wait already.
+    /// The same, but he sets out when this thread has done what is ready, if nothing else sends him before: what comes
+    /// from many clients at once goes over with one wake-up. To be called on a thread of actix's.
+    pub fn send_soon(&self, errand: impl FnOnce() + Send + 'static) {
+        let mut bag = self.0.bag.lock();
+        bag.errands.push(Box::new(errand));
+        if bag.under_way || std::mem::replace(&mut bag.leaving, true) {
+            return;
+        }
+        drop(bag);
+        let leaves = Leaving(self.clone());
+        actix_rt::spawn(async move {
+            tokio::task::yield_now().await;
+            drop(leaves);
+        });
+    }
+
+    /// The same as [`Courier::send`], unless so many wait already.
     ///
     /// # Errors
     /// Then: how often that has happened.
@@ -87,6 +105,21 @@ impl Courier {
                 tokio::task::yield_now().await;
             }
         });
+    }
+}
+
+/// Sets out when it is dropped, if there is still something to be carried.
+struct Leaving(Courier);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let mut bag = self.0.0.bag.lock();
+        bag.leaving = false;
+        if bag.errands.is_empty() || std::mem::replace(&mut bag.under_way, true) {
+            return;
+        }
+        drop(bag);
+        self.0.set_out();
     }
 }
 
@@ -172,6 +205,53 @@ mod tests {
             assert_ne!(there, std::thread::current().id());
             let rest: Vec<_> = (1..=100).map(|_| next(&heard).0).collect();
             assert_eq!(rest, (1..=100).collect::<Vec<_>>());
+            thread.stop();
+        });
+    }
+
+    #[test]
+    fn what_may_wait_leaves_together_when_this_thread_has_done_what_is_ready() {
+        on_actix(async {
+            let (thread, hold) = thread();
+            drop(hold);
+            let courier = Courier::new(thread.handle());
+            let (done, heard) = mpsc::channel();
+            let send_soon = |number| {
+                let done = done.clone();
+                courier.send_soon(move || note(&done, number));
+            };
+            (0..3).for_each(send_soon);
+            assert_eq!(
+                heard.recv_timeout(std::time::Duration::from_millis(50)),
+                Err(mpsc::RecvTimeoutError::Timeout),
+                "this thread has not done yet"
+            );
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+            assert_eq!([(); 3].map(|()| next(&heard)), [0, 1, 2]);
+            // Whoever sets out at once takes along what came before.
+            send_soon(3);
+            let last = done.clone();
+            courier.send(move || note(&last, 4));
+            assert_eq!([(); 2].map(|()| next(&heard)), [3, 4]);
+            thread.stop();
+        });
+    }
+
+    #[test]
+    fn what_may_wait_leaves_though_this_thread_ends_first() {
+        on_actix(async {
+            let (thread, hold) = thread();
+            drop(hold);
+            let courier = Courier::new(thread.handle());
+            let (done, heard) = mpsc::channel();
+            let other = Arbiter::new();
+            other.spawn_fn(move || {
+                courier.send_soon(move || note(&done, ()));
+                Arbiter::current().stop();
+            });
+            next(&heard);
+            let _ = tokio::task::spawn_blocking(move || other.join()).await;
             thread.stop();
         });
     }
