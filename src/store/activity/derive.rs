@@ -85,11 +85,11 @@ impl Derived {
         let text = by_database!(
             tx,
             sqlite: "INSERT INTO activity_search (rowid, words)
-                     SELECT value->>'seq', value->>'words' FROM json_each($1);
+                     SELECT value->>'seq', value->>'words' FROM jsonb_each($1);
                      INSERT INTO activity_counts (day, seen_by, action, resource_type, user_id, count)
                      SELECT value->>'day', unhex(value->>'seen_by'), value->>'action', value->>'resource_type',
                             unhex(value->>'user_id'), value->>'count'
-                     FROM json_each($2) WHERE TRUE
+                     FROM jsonb_each($2) WHERE TRUE
                      ON CONFLICT DO UPDATE SET count = count + excluded.count",
             postgres: "WITH found AS (INSERT INTO activity_search (seq, public, words)
                                       SELECT * FROM json_to_recordset($1::json) AS

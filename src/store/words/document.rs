@@ -81,7 +81,9 @@ impl Document {
 
     /// As SQLite's index takes them in: in their places, between blanks.
     fn sqlite(&self) -> String {
-        let mut text = String::new();
+        let words = self.words.iter().map(|word| &word.word);
+        let length = words.chain(&self.keys).map(|word| word.len() + 1).sum();
+        let mut text = String::with_capacity(length);
         let mut place = 1;
         for word in &self.words {
             if word.place > place {

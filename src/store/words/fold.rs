@@ -16,6 +16,34 @@ pub struct Word {
 }
 
 pub fn words(text: &str) -> impl Iterator<Item = Word> {
+    // Most of what is indexed is ids, numbers and names of fields.
+    let (plain, any) = match text.is_ascii() {
+        true => (Some(words_of_ascii(text)), None),
+        false => (None, Some(words_of_any(text))),
+    };
+    let any = any.into_iter().flatten();
+    plain.into_iter().flatten().chain(any)
+}
+
+/// The same as [`words_of_any`], a word at a time.
+fn words_of_ascii(text: &str) -> impl Iterator<Item = Word> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let is_letter = u8::is_ascii_alphanumeric;
+        let rest = &text.as_bytes()[at..];
+        let start = at + rest.iter().position(is_letter)?;
+        let word = &text[start..];
+        let length = word.bytes().position(|byte| !is_letter(&byte));
+        let word = &word[..length.unwrap_or(word.len())];
+        at = start + word.len();
+        Some(Word {
+            word: word[..word.len().min(LONGEST)].to_ascii_lowercase(),
+            place: start..at,
+        })
+    })
+}
+
+fn words_of_any(text: &str) -> impl Iterator<Item = Word> {
     let mut chars = folded(text).peekable();
     std::iter::from_fn(move || {
         while chars.next_if(|(_, char)| !char.is_alphanumeric()).is_some() {}
@@ -90,6 +118,18 @@ mod tests {
         assert_eq!(folded("映画ab"), ["映", "画", "ab"]);
         assert_eq!(folded("🎬 \0 ' \" · — "), Vec::<String>::new());
         assert_eq!(folded(&"x".repeat(1000)), ["x".repeat(LONGEST)]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_words_of_ascii_are_those_of_any_text(text in "[ -~\\n\\t]{0,40}|[a-c]{60,70}.?|[a-zA-Z0-9_ .]{0,200}") {
+            let pairs = |words: Vec<Word>| -> Vec<_> {
+                words.into_iter().map(|found| (found.word, found.place)).collect()
+            };
+            let text: String = text.chars().filter(char::is_ascii).collect();
+            let plain = pairs(words_of_ascii(&text).collect());
+            proptest::prop_assert_eq!(plain, pairs(words_of_any(&text).collect()));
+        }
     }
 
     #[test]

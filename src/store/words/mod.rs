@@ -28,8 +28,10 @@ const MARK: char = '·';
 /// one key: it narrows a search, and the row decides.
 pub fn key(kind: char, text: &str) -> String {
     let plain = |char: char| if char.is_alphanumeric() { char } else { MARK };
-    let text = text.chars().take(fold::LONGEST).map(plain);
-    [MARK, kind].into_iter().chain(text).collect()
+    let mut key = String::with_capacity(MARK.len_utf8() + 1 + text.len().min(fold::LONGEST));
+    key.extend([MARK, kind]);
+    key.extend(text.chars().take(fold::LONGEST).map(plain));
+    key
 }
 
 /// A word of a document's name, indexed a second time, so that what is called so is found apart from what only mentions it.

@@ -58,10 +58,11 @@ impl Texts {
     pub fn add(&mut self, weight: u16, text: Option<&str>) {
         let most = self.room.bytes.min(self.room.of_one);
         let text = text.unwrap_or_default();
-        let text = match text.char_indices().nth(most) {
-            Some((end, _)) => &text[..end],
-            None => text,
+        let end = match text.len() > most {
+            true => text.char_indices().nth(most).map(|(end, _)| end),
+            false => None,
         };
+        let text = &text[..end.unwrap_or(text.len())];
         self.room.bytes -= text.len().min(self.room.bytes);
         if !text.is_empty() {
             let text = text.to_owned();
