@@ -21,6 +21,7 @@ use crate::search::{Texts, WORDS, has, words, written};
 on_both!(
     what_is_written_is_found_and_what_is_gone_is_not,
     a_change_that_fails_changes_nothing_of_what_is_found,
+    an_index_of_what_is_changed_all_the_time_stays_small,
     what_is_found_is_what_a_simple_model_finds,
     the_best_come_first_and_things_before_their_history,
     what_is_called_so_is_not_pushed_out_by_what_mentions_it,
@@ -131,6 +132,42 @@ async fn a_change_that_fails_changes_nothing_of_what_is_found(bed: Bed) {
     assert!(find(&bed, "interlude").await.is_empty());
     assert_eq!(titles(&bed, "finale").await, ["Finale"]);
     assert_eq!(bed.count("SELECT COUNT(*) FROM search").await, 2);
+}
+
+async fn an_index_of_what_is_changed_all_the_time_stays_small(bed: Bed) {
+    let ann = bed.editor().await;
+    let mut made = Vec::new();
+    for number in 0..3 {
+        made.push(make(&bed, &ann, fields("Take", number)).await.id);
+    }
+    for take in 3..603 {
+        let number = take % 3;
+        let new = fields(&format!("Take {take}t"), number);
+        replace(&bed.store, made[number as usize], new, change(&ann))
+            .await
+            .unwrap();
+    }
+    for (take, found) in [(599, 0), (600, 1), (601, 1), (602, 1)] {
+        let hits = find(&bed, &format!("{take}t")).await;
+        assert_eq!(hits.len(), found, "{take}: {hits:?}");
+    }
+    let words = match bed.store.kind() {
+        "sqlite" => "SELECT COUNT(*) FROM search_words_docsize",
+        _ => "SELECT COUNT(*) FROM search",
+    };
+    let words = bed.count(words).await;
+    assert!(words <= 3 + 256, "{words}");
+    // What was changed last goes, and its place in the index is not taken by another.
+    let last = made.pop().unwrap();
+    episodes::delete(&bed.store, last, change(&ann))
+        .await
+        .unwrap();
+    let new = fields("After all", 0);
+    replace(&bed.store, made[0], new, change(&ann))
+        .await
+        .unwrap();
+    assert!(find(&bed, "602t").await.is_empty());
+    assert_eq!(titles(&bed, "after").await, ["After all"]);
 }
 
 async fn what_is_found_is_what_a_simple_model_finds(bed: Bed) {
