@@ -2,8 +2,11 @@
 //!
 //! Each message from elsewhere wakes that thread anew, which costs more than what most messages ask for. So whoever has
 //! something to do there hands it to the thread's [`Courier`], who sets out at once; and what comes until he is there goes
-//! over with him. (That he waits for the thread that called him to be through with whatever it has ready was tried: less
-//! of what hubs hand out was written together then, since events set out later.)
+//! over with him.
+//!
+//! Where many clients ask for something at once ([`Courier::send_soon`]) he waits until the thread that called him is
+//! through with whatever it has ready, or something else sends him. Not so with events: less of what hubs hand out was
+//! written together then, since they set out later.
 //!
 //! Errands are run in the order in which they were handed in.
 
@@ -226,8 +229,9 @@ mod tests {
                 Err(mpsc::RecvTimeoutError::Timeout),
                 "this thread has not done yet"
             );
-            tokio::task::yield_now().await;
-            tokio::task::yield_now().await;
+            while courier.0.bag.lock().leaving {
+                tokio::task::yield_now().await;
+            }
             assert_eq!([(); 3].map(|()| next(&heard)), [0, 1, 2]);
             // Whoever sets out at once takes along what came before.
             send_soon(3);
