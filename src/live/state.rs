@@ -31,10 +31,16 @@ struct Inner {
     identity: Arc<Identity>,
     /// Joined by name, in the order of joining.
     rooms: Vec<Channel>,
+    /// Most clients listen, so it is made when one does more.
+    lively: Option<Box<Lively>>,
+}
+
+/// What is kept of a client that types, or gives its commands ids.
+#[derive(Default)]
+struct Lively {
     typing: Allowance,
     repeatable: Allowance,
-    /// Few clients give a command an id, so it is made when one does.
-    answered: Option<Box<Answered>>,
+    answered: Answered,
 }
 
 impl State {
@@ -58,9 +64,7 @@ impl State {
             inner: Mutex::new(Inner {
                 identity: Arc::new(identity),
                 rooms,
-                typing: Allowance::default(),
-                repeatable: Allowance::default(),
-                answered: None,
+                lively: None,
             }),
         }
     }
@@ -130,24 +134,30 @@ impl State {
 
     /// Whether one more `typing` is allowed in the second of `now` (seconds since any epoch).
     pub fn may_type(&self, now: i64) -> bool {
-        self.inner.lock().typing.take(now, TYPING_A_SECOND)
+        self.inner.lock().lively().typing.take(now, TYPING_A_SECOND)
     }
 
     /// The same of a command with an id.
     pub fn may_repeat(&self, now: i64) -> bool {
-        self.inner.lock().repeatable.take(now, REPEATABLE_A_SECOND)
+        let mut inner = self.inner.lock();
+        inner.lively().repeatable.take(now, REPEATABLE_A_SECOND)
     }
 
     /// What a command of this id was answered, if it was this command.
     pub fn answer_of(&self, id: &str, command: &str) -> Option<Value> {
         let inner = self.inner.lock();
-        inner.answered.as_ref()?.find(id, command).cloned()
+        inner.lively.as_ref()?.answered.find(id, command).cloned()
     }
 
     pub fn keep_answer(&self, id: String, command: String, answer: Value) {
         let mut inner = self.inner.lock();
-        let answered = inner.answered.get_or_insert_default();
-        answered.keep(id, command, answer);
+        inner.lively().answered.keep(id, command, answer);
+    }
+}
+
+impl Inner {
+    fn lively(&mut self) -> &mut Lively {
+        self.lively.get_or_insert_default()
     }
 }
 
@@ -208,6 +218,13 @@ impl Allowance {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// There is one for each socket: see `actors/src/session/footprint.rs`.
+    #[test]
+    fn it_is_as_small_as_it_was_made() {
+        let size = size_of::<State>() + 16; // the counts of an `Arc`
+        assert!(size <= 128, "{size}");
+    }
 
     #[test]
     fn ten_a_second_and_then_none_until_the_next() {
