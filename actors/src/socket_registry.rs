@@ -192,7 +192,8 @@ impl Handler<Find> for SocketRegistry {
     type Result = Option<Row>;
 
     fn handle(&mut self, Find(socket_id): Find, _: &mut Context<Self>) -> Option<Row> {
-        self.line(&socket_id).map(Line::row)
+        let line = self.line(&socket_id).filter(|line| line.is_open());
+        line.map(Line::row)
     }
 }
 

@@ -48,6 +48,11 @@ pub(super) struct Socket {
 const FEW: usize = 4;
 
 impl Line {
+    /// What was told to go has gone for whoever looks, though its end is not heard of yet.
+    pub fn is_open(&self) -> bool {
+        self.connection.outbox().closed().is_none()
+    }
+
     pub fn user(&self) -> Option<&UserRef> {
         self.user.as_ref().map(|identity| &identity.user)
     }

@@ -118,6 +118,7 @@ pub(super) fn page<'a>(lines: impl Iterator<Item = &'a Box<Line>>, list: &List) 
     };
     let mut found: Vec<&Line> = lines
         .map(|line| &**line)
+        .filter(|line| line.is_open())
         .filter(|line| list.after.as_ref().is_none_or(|it| comes_after(it, line)))
         .filter(|line| list.filter.takes(line, room.as_ref()))
         .collect();

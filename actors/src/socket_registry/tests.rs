@@ -552,6 +552,24 @@ fn who_is_forced_off_is_told_the_admins_words_if_there_is_room_for_them() {
 }
 
 #[test]
+fn who_was_forced_off_is_not_listed_any_more_though_its_end_was_not_heard_of() {
+    on_actix(async {
+        let bed = bed();
+        bed.attach_to_news(&identity("anna", Role::Viewer)).await;
+        assert_eq!(bed.list(Filter::default()).await, ["c-news"]);
+        let force = ForceOff {
+            socket_id: "s-news".into(),
+            reason: Reason::Forced,
+            words: None,
+        };
+        assert_eq!(bed.registry.ask(force).await, Ok(true));
+        assert!(bed.list(Filter::default()).await.is_empty());
+        let found = bed.registry.ask(Find("s-news".into())).await;
+        assert!(found.unwrap().is_none());
+    });
+}
+
+#[test]
 fn pages_of_connections_neither_repeat_nor_leave_out_what_stays() {
     on_actix(async {
         let bed = bed();
