@@ -224,11 +224,11 @@ mod tests {
                 courier.send_soon(move || note(&done, number));
             };
             (0..3).for_each(send_soon);
-            assert_eq!(
-                heard.recv_timeout(std::time::Duration::from_millis(50)),
-                Err(mpsc::RecvTimeoutError::Timeout),
-                "this thread has not done yet"
-            );
+            let waiting = || {
+                let bag = courier.0.bag.lock();
+                (!bag.under_way).then_some(bag.errands.len())
+            };
+            assert_eq!(waiting(), Some(3), "this thread has not done yet");
             while courier.0.bag.lock().leaving {
                 tokio::task::yield_now().await;
             }
