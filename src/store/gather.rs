@@ -1,9 +1,11 @@
 //! Many small writes as one: what comes while one is under way waits, and goes with the next.
 //!
 //! Whoever comes first is not held up: its write begins at once. So nothing is slower when little is asked, and when
-//! much is asked a commit, and each statement of it, is shared by all that came meanwhile.
+//! much is asked a commit, and each statement of it, is shared by all that came meanwhile. In a herd, a write waits for
+//! [`PAUSE`] after the last one, which makes a commit for nine sockets one for some thirty.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -12,6 +14,9 @@ use super::{Result, StoreError};
 
 /// Items that one write takes.
 const MOST: usize = 512;
+/// So many written together are of a herd.
+const HERD: usize = 4;
+const PAUSE: Duration = Duration::from_millis(2);
 /// Items that wait: as many sockets as may come at once, and some.
 const WAITING: usize = 32_768;
 
@@ -59,6 +64,7 @@ impl<T: Send + 'static, R: Send + 'static> Gather<T, R> {
             };
             tokio::spawn(async move {
                 while let Some((items, answers)) = turn.next() {
+                    let written = items.len();
                     match write(items).await {
                         // Nobody may be waiting any more; the write's fate is the same.
                         Ok(results) => answers.into_iter().zip(results).for_each(|(to, result)| {
@@ -67,6 +73,9 @@ impl<T: Send + 'static, R: Send + 'static> Gather<T, R> {
                         Err(error) => answers.into_iter().for_each(|to| {
                             let _ = to.send(Err(error.clone()));
                         }),
+                    }
+                    if written >= HERD {
+                        tokio::time::sleep(PAUSE).await;
                     }
                 }
             });
@@ -162,6 +171,22 @@ mod tests {
         assert_eq!(*slow.sizes.lock(), [512, 512, 76]);
         // And anew when all was quiet.
         assert_eq!(join_all(all(&gather, &slow, 1..2)).await, [Ok(2)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_herd_the_next_write_waits_a_moment_and_else_it_does_not() {
+        for (before, sizes) in [(3, vec![3, 1, 1]), (4, vec![4, 2])] {
+            let (gather, slow) = (Gather::default(), Slow::new(100));
+            let later = all(&gather, &slow, 10..12).into_iter().zip([10, 20]);
+            let later = later.map(async |(item, turns)| {
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+                item.await
+            });
+            let _ = tokio::join!(join_all(all(&gather, &slow, 0..before)), join_all(later));
+            assert_eq!(*slow.sizes.lock(), sizes);
+        }
     }
 
     #[tokio::test]

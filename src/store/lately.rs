@@ -36,6 +36,12 @@ impl Commits {
     fn now(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }
+
+    /// Those that are over.
+    #[cfg(test)]
+    pub fn count(&self) -> u64 {
+        self.now() / 2
+    }
 }
 
 impl Drop for Committing {

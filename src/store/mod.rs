@@ -54,6 +54,7 @@ mod dialect;
 
 pub mod activity;
 pub mod admin_actions;
+mod company;
 mod convert;
 pub mod cursors;
 pub mod episodes;

@@ -5,6 +5,8 @@
 //! commit; if that fails, all of the group have failed. A connection that cannot say whether it is still within the
 //! transaction is thrown away, and the pool makes a new one.
 //!
+//! Those who write at the same time and again are let fall into step: see [`super::company`].
+//!
 //! There are two kinds of job. *Work* is a function that runs any statements; each runs within a savepoint, so that one
 //! that fails leaves nothing and disturbs nobody. A [`Put`] is one row for one statement: the rows of a group go into it
 //! together, and when that does not write each of them, it is undone, and each goes alone, within a savepoint as well.
@@ -22,6 +24,7 @@ use sqlx::Sqlite;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::company::{Bell, Company};
 use super::lately::Commits;
 use super::open::PATIENCE;
 use super::pooled::Pooled;
@@ -35,9 +38,13 @@ const GROUP: usize = 64;
 /// Jobs that wait at most; more wait at the door, for [`PATIENCE`].
 const QUEUE: usize = 1024;
 
+/// Jobs that a commit waits for at most; see [`Company`]. Of more than these, waiting saved nothing that could be seen.
+const ENOUGH: usize = 8;
+
 /// The door to the writer's task.
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
+    bell: Bell,
     commits: Commits,
     /// Taken by the first who closes.
     task: Mutex<Option<tokio::task::JoinHandle<()>>>,
@@ -182,9 +189,12 @@ impl Writer {
     pub fn start(source: Source) -> Writer {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let commits = Commits::default();
-        let task = tokio::spawn(run(source, jobs, commits.clone()));
+        let bell = Bell::default();
+        let company = Company::new(bell.clone(), ENOUGH);
+        let task = tokio::spawn(run(source, jobs, commits.clone(), company));
         Writer {
             queue,
+            bell,
             commits,
             task: Mutex::new(Some(task)),
         }
@@ -231,7 +241,12 @@ impl Writer {
     ) -> Result<T> {
         let job = Message::Run(Box::new(job));
         match timeout(PATIENCE, self.queue.send(job)).await {
-            Ok(Ok(())) => result.await.unwrap_or_else(|_| Err(StoreError::closed())),
+            Ok(Ok(())) => {
+                let waiting = self.queue.max_capacity() - self.queue.capacity();
+                // Who commits has one of them in hand.
+                self.bell.ring(waiting + 1);
+                result.await.unwrap_or_else(|_| Err(StoreError::closed()))
+            }
             Ok(Err(_)) => Err(StoreError::closed()),
             Err(_) => Err(StoreError::Unavailable(
                 "too many writes are waiting".into(),
@@ -250,25 +265,37 @@ impl Writer {
     }
 }
 
-async fn run(source: Source, mut queue: mpsc::Receiver<Message>, commits: Commits) {
+async fn run(
+    source: Source,
+    mut queue: mpsc::Receiver<Message>,
+    commits: Commits,
+    mut company: Company,
+) {
     let mut held = None;
     while let Some(message) = queue.recv().await {
         match message {
             Message::Run(job) => {
+                company.gather(|| queue.len() + 1).await;
                 let mut next = Some(job);
+                let mut taken = 0;
                 let tx = begin(&source, held.take()).await;
-                held = group(tx, &commits, || match next.take() {
-                    Some(job) => Some(job),
-                    None => match queue.try_recv() {
-                        Ok(Message::Run(job)) => Some(job),
-                        Ok(Message::Close) => {
-                            queue.close();
-                            None
-                        }
-                        Err(_) => None,
-                    },
+                held = group(tx, &commits, || {
+                    let job = match next.take() {
+                        Some(job) => Some(job),
+                        None => match queue.try_recv() {
+                            Ok(Message::Run(job)) => Some(job),
+                            Ok(Message::Close) => {
+                                queue.close();
+                                None
+                            }
+                            Err(_) => None,
+                        },
+                    };
+                    taken += usize::from(job.is_some());
+                    job
                 })
                 .await;
+                company.done(taken, queue.len());
             }
             // What is queued behind it is still done; nobody can add to it.
             Message::Close => queue.close(),

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::value::to_raw_value;
 use uuid::Uuid;
 
-use super::super::{Store, record};
+use super::super::{Pools, Store, record};
 use super::*;
 
 /// A store on a file of its own, removed afterwards.
@@ -236,4 +236,40 @@ async fn a_group_has_a_bound_and_more_jobs_than_it_holds_are_all_done() {
         assert_eq!(there(&store).await, (0..jobs).collect::<Vec<_>>());
     })
     .await;
+}
+
+/// Whether one who comes again after eight had shared a commit shares the next with the others, who come a moment later.
+async fn are_in_step() -> bool {
+    let (sender, result) = oneshot::channel();
+    with_store(|store| async move {
+        let Pools::Sqlite { writer, .. } = &store.0.pools else {
+            unreachable!()
+        };
+        let commits = || writer.commits().count();
+        // On this one thread all are queued before the writer takes the first.
+        let write = |at| put(&store, Uuid::now_v7(), at);
+        join_all((1..=8).map(write)).await;
+        let before = commits();
+        let others = async {
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+            join_all((2..=8).map(write)).await;
+        };
+        let _ = tokio::join!(write(1), others);
+        sender.send(commits() - before == 1).unwrap();
+    })
+    .await;
+    result.await.unwrap()
+}
+
+#[tokio::test]
+async fn those_who_shared_a_commit_are_waited_for() {
+    // The others have a millisecond, in which a busy machine may not get to them.
+    for _ in 0..20 {
+        if are_in_step().await {
+            return;
+        }
+    }
+    panic!("whoever comes first has a commit of its own");
 }
