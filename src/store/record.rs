@@ -90,7 +90,7 @@ pub(super) async fn commit(
     // it all in one hop.
     let text = by_database!(
         conn,
-        sqlite: "UPDATE record_head SET last = last + $2;
+        sqlite: "UPDATE record_head SET last = last + $2 RETURNING last;
                  WITH new (number, row) AS MATERIALIZED (SELECT key, value FROM jsonb_each($1))
                  INSERT INTO record (seq, id, at, event, actor_id, actor_name, resource_type, resource_id, audience, data,
                                      request_id, ip, user_agent)
@@ -99,7 +99,6 @@ pub(super) async fn commit(
                         row->>'resource_id', row->>'audience', row->>'data', row->>'request_id',
                         row->>'ip', row->>'user_agent'
                  FROM record_head, new;
-                 SELECT last FROM record_head;
                  COMMIT",
         postgres: "WITH head AS (UPDATE record_head SET last = last + $2
                                  WHERE set_config('lock_timeout', '15s', TRUE) IS NOT NULL RETURNING last),

@@ -19,6 +19,10 @@ pub struct Tx {
     entries: Vec<(NewEntry, Arc<OnceLock<Arc<Entry>>>)>,
     /// How many of them are from jobs that were kept.
     kept: usize,
+    /// What began the transaction.
+    begin: &'static str,
+    /// A job that was kept has run statements, so that the one at hand runs within a savepoint.
+    parted: bool,
 }
 
 /// A statement that writes rows, which it gets as one JSON array: any number of them at once. The columns' types are those
@@ -54,12 +58,14 @@ impl Appended {
     }
 }
 
-const BEGIN_SQLITE: &str = "BEGIN IMMEDIATE; SAVEPOINT job";
+const BEGIN_SQLITE: &str = "BEGIN IMMEDIATE";
 /// Whoever shares a transaction does not wait for a row that another one holds: two that wait for each other would stand
 /// still, with all that share them. For the Record's head, which is held for a moment only, everybody waits; see
 /// [`record::commit`].
-const SHARED_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '20ms'; SAVEPOINT job";
-const BEGIN_POSTGRES: &str = "BEGIN; SAVEPOINT job";
+const SHARED_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '20ms'";
+const BEGIN_POSTGRES: &str = "BEGIN";
+/// Of a transaction's first job the whole transaction is undone, which costs the others, and most are alone, no savepoint.
+const SECOND: &str = "SAVEPOINT job";
 const NEXT: &str = "RELEASE job; SAVEPOINT job";
 
 impl Tx {
@@ -68,19 +74,30 @@ impl Tx {
             conn,
             entries: Vec::new(),
             kept: 0,
+            begin: BEGIN_SQLITE,
+            parted: false,
         }
     }
 
     /// Begins a transaction, of one job or `shared` by several. PostgreSQL is asked at once: the connection may be dead,
     /// which no job shall pay for.
     pub(super) async fn begin(&mut self, shared: bool) -> Result<()> {
-        let begun = match (&mut self.conn.link, shared) {
-            (Link::Sqlite(_), _) => {
-                self.conn.ahead = Some(BEGIN_SQLITE);
+        self.begin = match (&self.conn.link, shared) {
+            (Link::Sqlite(_), _) => BEGIN_SQLITE,
+            (Link::Postgres(_), true) => SHARED_POSTGRES,
+            (Link::Postgres(_), false) => BEGIN_POSTGRES,
+        };
+        self.begin_again().await
+    }
+
+    async fn begin_again(&mut self) -> Result<()> {
+        self.parted = false;
+        let begun = match &mut self.conn.link {
+            Link::Sqlite(_) => {
+                self.conn.ahead = Some(self.begin);
                 return Ok(());
             }
-            (Link::Postgres(link), true) => run_ahead(link, Some(SHARED_POSTGRES)).await,
-            (Link::Postgres(link), false) => run_ahead(link, Some(BEGIN_POSTGRES)).await,
+            Link::Postgres(link) => run_ahead(link, Some(self.begin)).await,
         };
         self.conn.note(begun)
     }
@@ -108,8 +125,11 @@ impl Tx {
     /// What the job did is part of the transaction. The next one begins.
     pub(super) fn keep(&mut self) {
         self.kept = self.entries.len();
-        // If it ran no statement, its savepoint is as good as new.
-        self.conn.ahead.get_or_insert(NEXT);
+        // If it ran no statement, the next one begins where it began.
+        if self.conn.ahead.is_none() {
+            let parted = std::mem::replace(&mut self.parted, true);
+            self.conn.ahead = Some(if parted { NEXT } else { SECOND });
+        }
     }
 
     /// The job did nothing. The next one begins. An error is the whole transaction's: SQLite ends it by itself when its
@@ -117,20 +137,22 @@ impl Tx {
     pub(super) async fn undo(&mut self) -> Result<()> {
         self.entries.truncate(self.kept);
         self.conn.take_failure();
-        match self.conn.ahead {
-            Some(_) => Ok(()),
-            None => sql!(&mut self.conn, "ROLLBACK TO job" => execute).map(|_| ()),
+        if self.conn.ahead.is_some() {
+            return Ok(());
         }
+        if self.parted {
+            return sql!(&mut self.conn, "ROLLBACK TO job" => execute).map(|_| ());
+        }
+        sql!(&mut self.conn, "ROLLBACK" => execute)?;
+        self.begin_again().await
     }
 
     /// Gives the entries of the jobs that were kept their numbers, and commits.
     pub(super) async fn commit(&mut self) -> Result<()> {
         self.kept = 0;
         let entries = std::mem::take(&mut self.entries);
-        if matches!(self.conn.link, Link::Postgres(_)) {
-            // No other job comes, so it needs no savepoint.
-            self.conn.ahead = None;
-        }
+        // No other job comes, so it needs no savepoint.
+        self.conn.ahead.take_if(|ahead| *ahead != BEGIN_SQLITE);
         if entries.is_empty() {
             return match self.conn.ahead.take() {
                 // Nobody ran a statement.
