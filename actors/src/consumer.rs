@@ -172,14 +172,13 @@ impl Progress {
         self.follower.offer(entry);
     }
 
-    /// Whether a batch of `run` entries is written at `now`. Whoever is behind has nothing to wait
-    /// for, and what somebody flushes does not wait.
-    fn hold(&mut self, run: usize, now: Duration) -> Hold {
-        let behind = self.follower.behind() > run as u64;
+    /// Whether what is ready is written at `now`. Whoever is a batch behind has nothing to wait for, and
+    /// what somebody flushes does not wait. (That an entry came before one that precedes it is no
+    /// reason: of those that were committed together the first comes early most of the time.)
+    fn hold(&mut self, now: Duration) -> Hold {
+        let full = self.follower.behind() >= BATCH as u64;
         match (self.due, self.alarm) {
-            (Some(due), alarm)
-                if due > now && run < BATCH && !behind && self.waiters.is_empty() =>
-            {
+            (Some(due), alarm) if due > now && !full && self.waiters.is_empty() => {
                 if alarm.is_some_and(|alarm| now < alarm && alarm <= due) {
                     return Hold::Still;
                 }
@@ -314,7 +313,7 @@ fn go_on<A: Consumer>(actor: &mut A, ctx: &mut Context<A>) {
         }
         Step::Write(after, most) => {
             let now = ctx.clock().monotonic();
-            match actor.progress().hold(most, now) {
+            match actor.progress().hold(now) {
                 Hold::No => {}
                 Hold::Still => return,
                 Hold::For(time) => {
@@ -413,33 +412,43 @@ mod tests {
         let second = Duration::from_secs;
         let mut progress = Progress::default();
         progress.offer(entry(1), second(12));
-        assert_eq!(progress.hold(1, second(10)), Hold::For(second(2)));
+        assert_eq!(progress.hold(second(10)), Hold::For(second(2)));
         progress.offer(entry(2), second(13));
-        assert_eq!(progress.hold(2, second(11)), Hold::Still);
-        assert_eq!(progress.hold(2, second(12)), Hold::No, "its time is up");
+        assert_eq!(progress.hold(second(11)), Hold::Still);
+        assert_eq!(progress.hold(second(12)), Hold::No, "its time is up");
         progress.stand_at(2);
         progress.offer(entry(3), second(14));
-        assert_eq!(progress.hold(1, second(12)), Hold::For(second(2)));
-        assert_eq!(progress.hold(BATCH, second(13)), Hold::No, "it is full");
+        assert_eq!(progress.hold(second(12)), Hold::For(second(2)));
+        assert_eq!(progress.hold(second(14)), Hold::No, "and again");
         progress.stand_at(3);
         progress.offer(entry(4), second(17));
-        assert_eq!(progress.hold(1, second(15)), Hold::For(second(2)));
+        assert_eq!(progress.hold(second(15)), Hold::For(second(2)));
         progress.offer(entry(5), second(16));
         assert_eq!(
-            progress.hold(2, second(15)),
+            progress.hold(second(15)),
             Hold::For(second(1)),
             "some of it is sooner due"
         );
         progress.offer(entry(6), second(15));
-        assert_eq!(progress.hold(3, second(15)), Hold::No, "or urgent");
+        assert_eq!(progress.hold(second(15)), Hold::No, "or urgent");
         progress.stand_at(6);
         progress.offer(entry(7), second(20));
         progress.offer(entry(9), second(20));
-        assert_eq!(progress.hold(1, second(16)), Hold::No, "there is more");
+        assert_eq!(
+            progress.hold(second(16)),
+            Hold::For(second(4)),
+            "the eighth may be on its way"
+        );
         progress.stand_at(9);
         progress.offer(entry(10), second(20));
         progress.waiters.push((1, oneshot::channel().0));
-        assert_eq!(progress.hold(1, second(17)), Hold::No, "somebody waits");
+        assert_eq!(progress.hold(second(17)), Hold::No, "somebody waits");
+        let mut progress = Progress::default();
+        progress.offer(entry(1), second(12));
+        progress.follower.learn(BATCH as Seq - 1);
+        assert_eq!(progress.hold(second(10)), Hold::For(second(2)));
+        progress.follower.learn(BATCH as Seq);
+        assert_eq!(progress.hold(second(10)), Hold::No, "a batch is there");
     }
 
     #[test]
@@ -448,10 +457,10 @@ mod tests {
         let mut progress = Progress::default();
         progress.stand_at(4);
         progress.offer(entry(5), second(1));
-        assert_eq!(progress.hold(1, second(1)), Hold::No);
+        assert_eq!(progress.hold(second(1)), Hold::No);
         progress.offer(entry(6), second(3));
         progress.stand_at(5);
-        assert_eq!(progress.hold(1, second(2)), Hold::For(second(1)));
+        assert_eq!(progress.hold(second(2)), Hold::For(second(1)));
     }
 
     #[test]
