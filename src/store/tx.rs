@@ -1,4 +1,4 @@
-//! A transaction in which one change is made, or several, each within a savepoint of its own.
+//! A transaction in which one change is made, or several, each of which can be undone by itself.
 //!
 //! [`Tx::begin`], then for each job its statements and [`Tx::keep`] or [`Tx::undo`], then [`Tx::commit`]. What begins the
 //! transaction and parts its jobs costs SQLite nothing of its own: it goes ahead of the next statement; see
@@ -64,7 +64,7 @@ const BEGIN_SQLITE: &str = "BEGIN IMMEDIATE";
 /// [`record::commit`].
 const SHARED_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '20ms'";
 const BEGIN_POSTGRES: &str = "BEGIN";
-/// Of a transaction's first job the whole transaction is undone, which costs the others, and most are alone, no savepoint.
+/// A transaction's first job needs no savepoint, since all of the transaction is undone with it; and most have one job.
 const SECOND: &str = "SAVEPOINT job";
 const NEXT: &str = "RELEASE job; SAVEPOINT job";
 

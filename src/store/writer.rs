@@ -7,9 +7,10 @@
 //!
 //! Those who write at the same time and again are let fall into step: see [`super::company`].
 //!
-//! There are two kinds of job. *Work* is a function that runs any statements; each runs within a savepoint, so that one
-//! that fails leaves nothing and disturbs nobody. A [`Put`] is one row for one statement: the rows of a group go into it
-//! together, and when that does not write each of them, it is undone, and each goes alone, within a savepoint as well.
+//! There are two kinds of job. *Work* is a function that runs any statements; each runs within a savepoint (but for a
+//! transaction's first, with which all of it is undone), so that one that fails leaves nothing and disturbs nobody. A
+//! [`Put`] is one row for one statement: the rows of a group go into it together, and when that does not write each of
+//! them, it is undone, and each goes alone, in the same way.
 //!
 //! On SQLite every write comes here. On PostgreSQL only rows do: work of several statements may wait for locks, and has a
 //! transaction of its own ([`super::pooled`]).

@@ -1,5 +1,7 @@
 //! Everything to everybody, once and in order: also in the middle of a round, and after a panic.
 
+use tokio::net::UdpSocket;
+
 use super::*;
 use crate::broadcaster::Window;
 use crate::runtime::{Clock, How};
@@ -146,6 +148,33 @@ fn other_tasks_of_the_thread_have_their_turn_in_the_middle_of_a_list() {
         });
         let had = watching.await.unwrap();
         assert!(had.len() >= 5, "{had:?}");
+    });
+}
+
+#[test]
+fn what_comes_over_a_socket_is_heard_before_the_next_turn() {
+    on_actix(async {
+        let world = World::new();
+        let clients: Arc<Vec<_>> = Arc::new(
+            (0..10 * MEMBERS)
+                .map(|_| Client::open(&world.hubs))
+                .collect(),
+        );
+        let near = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let far = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        far.connect(near.local_addr().unwrap()).await.unwrap();
+        let hearing = actix_rt::spawn({
+            let clients = clients.clone();
+            async move {
+                near.recv(&mut [0]).await.unwrap();
+                clients.iter().filter(|it| !it.ticks().is_empty()).count()
+            }
+        });
+        settle().await;
+        world.tell(&members(&clients), 1);
+        far.send(b"!").await.unwrap();
+        let had = hearing.await.unwrap();
+        assert!(had <= 2 * MEMBERS, "{had} had the event by then");
     });
 }
 
