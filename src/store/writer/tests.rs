@@ -273,3 +273,19 @@ async fn those_who_shared_a_commit_are_waited_for() {
     }
     panic!("whoever comes first has a commit of its own");
 }
+
+#[tokio::test]
+async fn what_undoes_a_statement_is_kept_in_memory_and_the_log_grows_to_sixteen_mebibytes() {
+    with_store(|store| async move {
+        let settings = store.write(|tx| {
+            async move {
+                let (memory,) = sql!(tx, "PRAGMA temp_store" => one (i64,))?;
+                let (pages,) = sql!(tx, "PRAGMA wal_autocheckpoint" => one (i64,))?;
+                Ok((memory, pages))
+            }
+            .boxed()
+        });
+        assert_eq!(settings.await, Ok((2, 4000)));
+    })
+    .await;
+}
