@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -92,25 +93,27 @@ impl Company {
             return;
         }
         let inner = self.bell.0.clone();
+        // Those who came after the last one who was wanted rang as well.
+        let _ = inner.there.notified().now_or_never();
         inner.wanted.store(wanted, Ordering::SeqCst);
         let mut there = waiting();
         let mut came = true;
         for _ in 0..LULLS {
-            // What is over is looked at below.
-            let _ = timeout(LULL, inner.there.notified()).await;
-            let now = waiting();
-            came = now > there;
-            if !came || now >= wanted {
+            if !came || there >= wanted {
                 break;
             }
-            there = now;
+            // Who has come by the end is counted, so that it makes no difference whether the bell was heard.
+            let _ = timeout(LULL, inner.there.notified()).await;
+            let before = std::mem::replace(&mut there, waiting());
+            came = there > before;
         }
         inner.wanted.store(usize::MAX, Ordering::SeqCst);
-        self.vain = match came {
-            true => 0,
-            false => (self.vain + 1).min(MOST_SPARED),
-        };
-        self.spared = if came { 0 } else { 1 << self.vain };
+        if came {
+            self.vain = 0;
+        } else {
+            self.vain = (self.vain + 1).min(MOST_SPARED);
+            self.spared = 1 << self.vain;
+        }
     }
 }
 
@@ -118,8 +121,6 @@ impl Company {
 mod tests {
     use std::cell::Cell;
     use std::pin::pin;
-
-    use futures_util::FutureExt;
 
     use super::*;
 
@@ -194,5 +195,15 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(waits(&mut company, 1, &[2, 8]).await, 1);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_rang_when_enough_were_there_does_not_end_the_next_wait() {
+        let mut company = company();
+        company.done(8, 0);
+        assert_eq!(waits(&mut company, 1, &[8]).await, 0);
+        company.bell.0.wanted.store(8, Ordering::SeqCst);
+        company.bell.ring(9);
+        assert_eq!(waits(&mut company, 1, &[2, 8]).await, 1);
     }
 }
