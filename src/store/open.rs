@@ -103,13 +103,8 @@ async fn sqlite(url: &str, missing: Missing) -> Result<Pools> {
         options = options.journal_mode(SqliteJournalMode::Wal);
     }
     // The writer comes first: it makes the file. It keeps its connection; the second is for migrations.
-    let writing = options
-        .clone()
-        // What undoes a statement is else written to a file of its own as soon as it is more than 16 pages.
-        .pragma("temp_store", "MEMORY")
-        .pragma("wal_autocheckpoint", CHECKPOINT);
     let write = pool::<Sqlite>(SqlitePoolOptions::new(), 2)
-        .connect_with(writing)
+        .connect_with(options.clone().pragma("wal_autocheckpoint", CHECKPOINT))
         .await?;
     let read = pool::<Sqlite>(SqlitePoolOptions::new(), SQLITE_READERS)
         .connect_with(options.create_if_missing(false).pragma("query_only", "ON"))

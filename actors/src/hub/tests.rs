@@ -24,6 +24,10 @@ impl World {
         }
     }
 
+    fn clients(&self, count: usize) -> Vec<Client> {
+        (0..count).map(|_| Client::open(&self.hubs)).collect()
+    }
+
     fn tell(&self, members: &Members, tick: u64) {
         let deliver = Deliver {
             members: members.clone(),
@@ -127,11 +131,7 @@ fn a_burst_of_many_times_its_bound_does_not_close_an_outbox_that_is_drained() {
 fn other_tasks_of_the_thread_have_their_turn_in_the_middle_of_a_list() {
     on_actix(async {
         let world = World::new();
-        let clients: Arc<Vec<_>> = Arc::new(
-            (0..10 * MEMBERS)
-                .map(|_| Client::open(&world.hubs))
-                .collect(),
-        );
+        let clients = Arc::new(world.clients(10 * MEMBERS));
         settle().await;
         world.tell(&members(&clients), 1);
         let watching = actix_rt::spawn({
@@ -155,11 +155,7 @@ fn other_tasks_of_the_thread_have_their_turn_in_the_middle_of_a_list() {
 fn what_comes_over_a_socket_is_heard_before_the_next_turn() {
     on_actix(async {
         let world = World::new();
-        let clients: Arc<Vec<_>> = Arc::new(
-            (0..10 * MEMBERS)
-                .map(|_| Client::open(&world.hubs))
-                .collect(),
-        );
+        let clients = Arc::new(world.clients(10 * MEMBERS));
         let near = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let far = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         far.connect(near.local_addr().unwrap()).await.unwrap();
@@ -182,9 +178,7 @@ fn what_comes_over_a_socket_is_heard_before_the_next_turn() {
 fn an_event_gets_on_where_the_hub_is_and_each_member_gets_all_in_order_with_one_wake_a_round() {
     on_actix(async {
         let world = World::new();
-        let clients: Vec<_> = (0..3 * MEMBERS)
-            .map(|_| Client::open(&world.hubs))
-            .collect();
+        let clients = world.clients(3 * MEMBERS);
         let wakes: Vec<_> = clients.iter().map(Client::count_wakes).collect();
         let members = members(&clients);
         let mut hub = Hub::default();
@@ -212,9 +206,7 @@ fn an_event_gets_on_where_the_hub_is_and_each_member_gets_all_in_order_with_one_
 fn an_event_for_others_ends_the_round_so_that_the_order_holds() {
     on_actix(async {
         let world = World::new();
-        let clients: Vec<_> = (0..2 * MEMBERS)
-            .map(|_| Client::open(&world.hubs))
-            .collect();
+        let clients = world.clients(2 * MEMBERS);
         let (all, some) = (members(&clients), members(&clients[..1]));
         let mut hub = Hub::default();
         let event = |members: &Members, tick| (members.clone(), world.event(tick));
