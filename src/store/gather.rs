@@ -2,7 +2,7 @@
 //!
 //! Whoever comes first is not held up: its write begins at once. So nothing is slower when little is asked, and when
 //! much is asked a commit, and each statement of it, is shared by all that came meanwhile. In a herd, a write waits for
-//! [`PAUSE`] after the last one, which makes a commit for nine sockets one for some thirty.
+//! [`PAUSE`] after the last one, which was counted to make one commit for nine sockets one for twenty.
 
 use std::sync::Arc;
 use std::time::Duration;
