@@ -8,7 +8,7 @@ use super::table::{Row, Table};
 use super::{DATA, Field, Kind, Peer};
 use crate::Result;
 use crate::options::Options;
-use crate::process::{self, On};
+use crate::process::On;
 
 const SECTION: &str = "fan-out";
 const CLIENTS: [usize; 3] = [100, 1_000, 5_000];
@@ -110,27 +110,21 @@ async fn turn(
     for (rows, (window, deliveries)) in rows.iter_mut().zip(DELIVERIES) {
         debug_assert_eq!(rows.window, window);
         let messages = (options.scaled(deliveries) / clients).max(MESSAGES);
-        let writes = process::writes(peer.id);
+        let writes = peer.writes();
         let clock = peer.clock()?;
         let run = load
             .window(&event, clients, window, messages)
             .map_err(failed)?;
         let whole = clock.elapsed()? as f64 / 1e3;
-        let writes = process::writes(peer.id).zip(writes);
+        let together = writes.together(&run, window, messages);
         let posts = messages.max(options.scaled(20_000) / 100);
         let clock = peer.clock()?;
         load.window(&to_nobody, 0, window, posts).map_err(failed)?;
         let post = clock.elapsed()? as f64 / 1e3 / posts as f64;
         let deliveries = run.deliveries as f64;
         rows.whole.push(kind, whole / deliveries);
-        if let Some((after, before)) = writes {
-            // The answers to the publishing requests are writes as well.
-            let writes = (after - before).saturating_sub(messages as u64).max(1);
-            let together = deliveries / writes as f64;
-            // More than were under way: it sends by other calls than the kernel counts as writes.
-            if together <= window as f64 + 1.0 {
-                rows.together.push(kind, together);
-            }
+        if let Some(together) = together {
+            rows.together.push(kind, together);
         }
         rows.marginal
             .push(kind, (whole - post * messages as f64) / deliveries);

@@ -29,7 +29,7 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::Result;
 use crate::http::Http;
-use crate::load::{Load, MARK, Mark, Request, Speech, Wish, header};
+use crate::load::{Load, MARK, Mark, Request, Run, Speech, Wish, header};
 use crate::options::Options;
 use crate::process::{self, Cores, On};
 use crate::server::{self, Data, Database, Server};
@@ -283,6 +283,14 @@ impl Peer {
         process::resident(self.id)
     }
 
+    /// Counts what it writes from now on.
+    pub fn writes(&self) -> Writes {
+        Writes {
+            id: self.id,
+            before: process::writes(self.id),
+        }
+    }
+
     pub async fn end(self) -> Result<()> {
         match self.running {
             Running::Callboard(server) => server.end().await,
@@ -290,6 +298,25 @@ impl Peer {
                 process.kill().await.map_err(|error| error.to_string())
             }
         }
+    }
+}
+
+/// How many write system calls a server makes.
+pub struct Writes {
+    id: u32,
+    before: Option<u64>,
+}
+
+impl Writes {
+    /// The deliveries in each write since, where `messages` were published, `window` at a time: `None` where that is not
+    /// known.
+    pub fn together(self, run: &Run, window: usize, messages: usize) -> Option<f64> {
+        let writes = process::writes(self.id)? - self.before?;
+        // The answers to the publishing requests are writes as well.
+        let writes = writes.saturating_sub(messages as u64).max(1);
+        let together = run.deliveries as f64 / writes as f64;
+        // More than were under way: it sends by other calls than the kernel counts as writes.
+        (together <= window as f64 + 1.0).then_some(together)
     }
 }
 

@@ -1,6 +1,8 @@
-//! Two workers against one: Callboard has as many as it may use cores, so it is started on the server's core alone and on
-//! both. With both, the load has to share one of them: deliveries a second then say less than deliveries per second of
-//! processor time do, which tell whether two workers waste work that one does not have.
+//! Two workers against one: who is measured has as many threads as it may use cores, so it is started on the server's core
+//! alone and on both. With both, the load has to share one of them: deliveries a second then say less than deliveries per
+//! second of processor time do, which tell whether two workers waste work that one does not have.
+//!
+//! The floor with two threads, which share the connections, tells what this machine and its kernel leave of the second.
 
 use super::table::{Row, Table};
 use super::{DATA, Field, Kind, Peer};
@@ -19,38 +21,33 @@ pub async fn run(field: &Field, options: &Options, limit: usize, table: &mut Tab
         return Ok(());
     }
     for clients in options.clients(&[CLIENTS], limit) {
-        let what = |what: &str| format!("{what}, {WINDOW} under way, {clients} clients");
         let rows = |word: &str| {
+            let row = |what: &str, unit: &'static str| {
+                let what = format!("{word}: {what}, {WINDOW} under way, {clients} clients");
+                Row::new("workers", what, unit)
+            };
             [
-                Row::new(
-                    "workers",
-                    what(&format!("{word}: of processor time")),
-                    "deliveries/s",
-                ),
-                Row::new("workers", what(&format!("{word}: of time")), "deliveries/s"),
+                row("of processor time", "deliveries/s"),
+                row("of time", "deliveries/s"),
+                row("written together", "deliveries/write"),
             ]
         };
         let mut counts = [
             (On::Server, rows("one worker")),
             (On::Both, rows("two workers")),
         ];
-        for _ in 0..options.rounds(ROUNDS) {
-            for (on, [work, time]) in &mut counts {
-                let peer = Peer::start(field, Kind::Callboard, *on).await?;
-                let mut load = peer.load(field)?;
-                load.connect(field.joined_many(clients), 64)?;
-                let event = [peer.event(field, DATA)?];
-                let messages = (options.scaled(DELIVERIES) / clients).max(WINDOW);
-                load.window(&event, clients, WINDOW, messages / 4)?;
-                let clock = peer.clock()?;
-                let run = load.window(&event, clients, WINDOW, messages)?;
-                let worked = clock.elapsed()? as f64 / 1e9;
-                work.push(Kind::Callboard, run.deliveries as f64 / worked);
-                time.push(
-                    Kind::Callboard,
-                    run.deliveries as f64 / run.took.as_secs_f64(),
-                );
-                peer.end().await?;
+        for round in 0..options.rounds(ROUNDS) {
+            for kind in table.turn(round) {
+                if !matches!(kind, Kind::Floor | Kind::Callboard) {
+                    continue;
+                }
+                for (on, rows) in &mut counts {
+                    if *on == On::Both {
+                        field.cores.move_back()?;
+                    }
+                    turn(field, options, kind, *on, clients, rows).await?;
+                    field.cores.move_to_load()?;
+                }
             }
         }
         for (_, rows) in counts {
@@ -61,4 +58,31 @@ pub async fn run(field: &Field, options: &Options, limit: usize, table: &mut Tab
     }
     table.note("workers: with two, the load shares the second core with one of them.");
     Ok(())
+}
+
+async fn turn(
+    field: &Field,
+    options: &Options,
+    kind: Kind,
+    on: On,
+    clients: usize,
+    [work, time, together]: &mut [Row; 3],
+) -> Result<()> {
+    let peer = Peer::start(field, kind, on).await?;
+    let mut load = peer.load(field)?;
+    load.connect(field.joined_many(clients), 64)?;
+    let event = [peer.event(field, DATA)?];
+    let messages = (options.scaled(DELIVERIES) / clients).max(WINDOW);
+    load.window(&event, clients, WINDOW, messages / 4)?;
+    let writes = peer.writes();
+    let clock = peer.clock()?;
+    let run = load.window(&event, clients, WINDOW, messages)?;
+    let worked = clock.elapsed()? as f64 / 1e9;
+    if let Some(count) = writes.together(&run, WINDOW, messages) {
+        together.push(kind, count);
+    }
+    let deliveries = run.deliveries as f64;
+    work.push(kind, deliveries / worked);
+    time.push(kind, deliveries / run.took.as_secs_f64());
+    peer.end().await
 }
