@@ -112,6 +112,22 @@ fn the_actors_name_no_sql_no_redis_and_no_url() {
     }
 }
 
+/// What was changed elsewhere would go on being read as it was (`store/lately.rs`).
+#[test]
+fn episodes_are_changed_in_one_file() {
+    let changes =
+        ["UPDATE", "INTO", "REPLACE", "DELETE FROM"].map(|verb| format!("{verb} episodes"));
+    only_in(
+        &product(),
+        &changes.each_ref().map(String::as_str),
+        &[(
+            "src/store/episodes.rs",
+            "it says what becomes of what is known",
+        )],
+        "only one file changes episodes",
+    );
+}
+
 #[test]
 fn no_message_is_sent_past_the_bound_of_a_mailbox() {
     let mut wrong = Vec::new();

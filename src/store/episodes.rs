@@ -15,9 +15,9 @@ use uuid::Uuid;
 
 use super::convert::{corrupt, json, micros, moment, moments, no_nul, parse, raw, word};
 use super::page::{Key, Scope};
-use super::search;
 use super::tx::{Rows, array};
 use super::{Conn, Result, Store, StoreError, Tx};
+use super::{lately, search};
 
 /// Which episodes a list shows. Nothing set: all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,10 +96,9 @@ struct Row {
 }
 
 impl Row {
-    /// Bytes of its texts.
-    fn length(&self) -> usize {
-        let others = [&self.description, &self.metadata].into_iter().flatten();
-        self.title.len() + others.map(String::len).sum::<usize>()
+    fn is_small(&self) -> bool {
+        let (description, metadata) = (self.description.as_deref(), self.metadata.as_deref());
+        are_small([Some(self.title.as_str()), description, metadata])
     }
 
     fn episode(self) -> Result<Episode> {
@@ -162,23 +161,27 @@ pub async fn list(
 
 pub async fn find(store: &Store, id: Uuid) -> Result<Option<Episode>> {
     let lately = store.0.episodes.as_ref();
-    let asked = match lately.map(|lately| lately.ask(&id)) {
+    let ticket = match lately.map(|lately| lately.ask(&id)) {
         Some(Ok(known)) => return Ok(Some(Episode::clone(&known))),
-        Some(Err(asked)) => Some(asked),
+        Some(Err(ticket)) => ticket,
         None => None,
     };
     let mut conn = store.read().await?;
     let row = select(&mut conn, id).await?;
-    let small = row.as_ref().is_some_and(|row| row.length() <= REMEMBERED);
+    let small = row.as_ref().is_some_and(Row::is_small);
     let episode = row.map(Row::episode).transpose()?;
-    if let (Some(lately), Some(asked), Some(episode), true) = (lately, asked, &episode, small) {
-        lately.keep(asked, id, episode.clone());
+    if let (Some(lately), Some(ticket), Some(episode), true) = (lately, ticket, &episode, small) {
+        lately.keep(ticket, &id, episode.clone());
     }
     Ok(episode)
 }
 
 /// Bytes of an episode's texts, up to which it is kept for who looks at it next.
 const REMEMBERED: usize = 16 * 1024;
+
+fn are_small(texts: [Option<&str>; 3]) -> bool {
+    texts.into_iter().flatten().map(str::len).sum::<usize>() <= REMEMBERED
+}
 
 pub async fn exists(store: &Store, id: Uuid) -> Result<bool> {
     let mut conn = store.read().await?;
@@ -238,7 +241,7 @@ pub async fn insert(
     };
     let new = entry(Kind::EpisodeCreated, &episode, None, now, who, origin)?;
     let row = json(&NewRow::of(&episode, store.kind())?)?;
-    if let Some(entry) = store.put(INSERT, row.clone(), new.clone()).await? {
+    if let Some(entry) = store.put(INSERT, row.clone(), new.clone(), None).await? {
         return Ok((episode, entry));
     }
     // Somebody is about to take its number, or to fail to.
@@ -291,28 +294,29 @@ async fn revise(
     edit: impl Fn(&mut Fields) + Send + 'static,
 ) -> Result<(Episode, Option<Arc<Entry>>)> {
     let now = store.now();
-    let kind = store.kind();
-    let Some(new) = Revision::of(&seen, &change, now, kind, &edit)? else {
+    let Some(new) = Revision::of(&seen, &change, now, store, &edit)? else {
         unchanged?;
         change.expected.allows(seen.version)?;
         return Ok((seen, None));
     };
     if change.expected.allows(seen.version).is_ok()
-        && let Some(entry) = store.put(UPDATE, new.row, new.entry).await?
+        && let Some(entry) = store.put(UPDATE, new.row, new.entry, new.known).await?
     {
         return Ok((new.episode, Some(entry)));
     }
     // It is not as it was seen, or not as it is expected: what is there now decides.
+    let here = store.clone();
     let write = store.write(move |tx| {
         Box::pin(async move {
             let old = lock(tx, seen.id).await?;
-            let Some(new) = Revision::of(&old, &change, now, kind, &edit)? else {
+            let Some(new) = Revision::of(&old, &change, now, &here, &edit)? else {
                 unchanged?;
                 change.expected.allows(old.version)?;
                 return Ok((old, None));
             };
             tx.put(UPDATE, array([new.row.as_str()])).await?;
             change.expected.allows(old.version)?;
+            tx.change(new.known);
             Ok((new.episode, Some(tx.append(new.entry)?)))
         })
     });
@@ -323,12 +327,14 @@ async fn revise(
 /// Gives the last state.
 pub async fn delete(store: &Store, id: Uuid, change: Change) -> Result<(Episode, Arc<Entry>)> {
     let now = store.now();
+    let gone = store.0.episodes.as_ref().map(|it| it.change(id, None));
     let (last, appended) = store
         .write(move |tx| {
             Box::pin(async move {
                 let old = lock(tx, id).await?;
                 change.expected.allows(old.version)?;
                 sql!(tx, "DELETE FROM episodes WHERE id = $1", id => execute)?;
+                tx.change(gone);
                 let kind = Kind::EpisodeDeleted;
                 let new = entry(kind, &old, None, now, change.who, change.origin)?;
                 Ok((old, tx.append(new)?))
@@ -343,6 +349,8 @@ struct Revision {
     episode: Episode,
     row: String,
     entry: NewEntry,
+    /// To whoever looks at it next.
+    known: Option<Box<dyn lately::Change>>,
 }
 
 impl Revision {
@@ -351,7 +359,7 @@ impl Revision {
         old: &Episode,
         change: &Change,
         now: DateTime<Utc>,
-        database: &str,
+        store: &Store,
         edit: &impl Fn(&mut Fields),
     ) -> Result<Option<Revision>> {
         let mut fields = old.fields.clone();
@@ -381,8 +389,12 @@ impl Revision {
         };
         let (who, origin) = (change.who.clone(), change.origin.clone());
         let entry = entry(kind, &episode, Some(old), now, who, origin)?;
+        let row = NewRow::of(&episode, store.kind())?;
+        let value = row.is_small().then(|| episode.clone());
+        let lately = store.0.episodes.as_ref();
         Ok(Some(Revision {
-            row: json(&NewRow::of(&episode, database)?)?,
+            row: json(&row)?,
+            known: lately.map(|it| it.change(episode.id, value)),
             episode,
             entry,
         }))
@@ -411,6 +423,10 @@ struct NewRow<'a> {
 }
 
 impl NewRow<'_> {
+    fn is_small(&self) -> bool {
+        are_small([Some(self.title), self.description, self.metadata.as_deref()])
+    }
+
     /// For a database of this kind.
     fn of<'e>(episode: &'e Episode, database: &str) -> Result<NewRow<'e>> {
         let fields = &episode.fields;

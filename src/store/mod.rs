@@ -115,7 +115,7 @@ struct Inner {
     pools: Pools,
     clock: Clock,
     timings: timings::Timings,
-    /// Episodes that were looked at just now.
+    /// Episodes that were looked at or changed just now.
     episodes: Option<lately::Lately<Uuid, Episode>>,
     /// Sockets to be written down.
     saves: resumes::Saves,
@@ -213,10 +213,16 @@ impl Store {
 
     /// Writes a row by a statement, together with the rows of others, and puts the entry on the Record. `None`: the
     /// statement concerned no row, or one that somebody else holds; nothing was written.
-    async fn put(&self, statement: Rows, row: String, new: NewEntry) -> Result<Option<Arc<Entry>>> {
+    async fn put(
+        &self,
+        statement: Rows,
+        row: String,
+        new: NewEntry,
+        change: Option<Box<dyn lately::Change>>,
+    ) -> Result<Option<Arc<Entry>>> {
         record::check(&new)?;
         let _timer = self.0.timings.write();
-        let put = self.writer().put(Some((statement, row)), vec![new]);
+        let put = self.writer().put(Some((statement, row)), vec![new], change);
         let put = put.instrument(tracing::debug_span!("commit")).await?;
         Ok(put.and_then(|appended| Some(appended.first()?.entry())))
     }
@@ -227,7 +233,7 @@ impl Store {
         let _timer = self.0.timings.write();
         let put = self
             .writer()
-            .put(None, new.into())
+            .put(None, new.into(), None)
             .instrument(tracing::debug_span!("commit"))
             .await?
             .unwrap_or_default();

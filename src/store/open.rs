@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::lately::Lately;
 use super::pooled::Pooled;
 use super::readers::Readers;
+use super::timings::Timings;
 use super::writer::{Source, Writer};
 use super::{Inner, Pools, Result, Store, StoreError};
 
@@ -37,27 +38,26 @@ impl Store {
     }
 
     async fn open_as(url: &str, clock: Clock, missing: Missing) -> Result<Store> {
+        let timings = Timings::new();
         let pools = match url.split_once("://").map(|(scheme, _)| scheme) {
-            Some("sqlite") => sqlite(url, missing).await?,
+            Some("sqlite") => sqlite(url, missing, timings.clone()).await?,
             Some("postgres" | "postgresql") => {
                 let pooled = Pooled::new(postgres(url).await?);
-                let writer = Writer::start(Source::Postgres(pooled.clone()));
+                let writer = Writer::start(Source::Postgres(pooled.clone()), timings.clone());
                 Pools::Postgres { pooled, writer }
             }
             // Not the URL itself: it may hold a password.
             _ => return Err(refused("accepted: sqlite://path, postgres://…")),
         };
         let episodes = match &pools {
-            Pools::Sqlite { writer, .. } => {
-                Some(Lately::new(writer.commits().clone(), clock.clone()))
-            }
+            Pools::Sqlite { .. } => Some(Lately::new(clock.clone())),
             Pools::Postgres { .. } => None, // other nodes write too
         };
         Ok(Store(Arc::new(Inner {
             pools,
             episodes,
             clock,
-            timings: super::timings::Timings::new(),
+            timings,
             saves: super::resumes::Saves::default(),
             arrivals: super::notifications::Arrivals::default(),
             signing: OnceLock::new(),
@@ -82,7 +82,7 @@ enum Missing {
     Refuse,
 }
 
-async fn sqlite(url: &str, missing: Missing) -> Result<Pools> {
+async fn sqlite(url: &str, missing: Missing, timings: Timings) -> Result<Pools> {
     let mut options = SqliteConnectOptions::from_str(url)
         .map_err(|error| refused(&error.to_string()))?
         .create_if_missing(missing == Missing::Make)
@@ -109,7 +109,7 @@ async fn sqlite(url: &str, missing: Missing) -> Result<Pools> {
     let read = pool::<Sqlite>(SqlitePoolOptions::new(), SQLITE_READERS)
         .connect_with(options.create_if_missing(false).pragma("query_only", "ON"))
         .await?;
-    let writer = Writer::start(Source::Sqlite(write.clone()));
+    let writer = Writer::start(Source::Sqlite(write.clone()), timings);
     Ok(Pools::Sqlite {
         write,
         read: Readers::new(read),

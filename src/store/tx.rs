@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use callboard_actors::model::record::{Entry, NewEntry};
 
 use super::connection::{Link, run_ahead};
+use super::lately::Change;
 use super::{Conn, Result, StoreError, record};
 
 /// A transaction in which a change is made; see [`super::Store::write`].
@@ -17,8 +18,10 @@ pub struct Tx {
     conn: Conn,
     /// What is put on the Record at the commit.
     entries: Vec<(NewEntry, Arc<OnceLock<Arc<Entry>>>)>,
-    /// How many of them are from jobs that were kept.
-    kept: usize,
+    /// What of that may be known to who reads.
+    changes: Vec<Box<dyn Change>>,
+    /// How many of both are from jobs that were kept.
+    kept: (usize, usize),
     /// What began the transaction.
     begin: &'static str,
     /// A job that was kept has run statements, so that the one at hand runs within a savepoint.
@@ -73,7 +76,8 @@ impl Tx {
         Tx {
             conn,
             entries: Vec::new(),
-            kept: 0,
+            changes: Vec::new(),
+            kept: (0, 0),
             begin: BEGIN_SQLITE,
             parted: false,
         }
@@ -110,6 +114,11 @@ impl Tx {
         Ok(Appended(place))
     }
 
+    /// Who reads shall know of this change when it is committed.
+    pub(super) fn change(&mut self, change: Option<Box<dyn Change>>) {
+        self.changes.extend(change);
+    }
+
     /// Runs a statement as it stands, for the tests of what a write promises.
     #[doc(hidden)]
     pub async fn execute(&mut self, text: &'static str) -> Result<u64> {
@@ -124,7 +133,7 @@ impl Tx {
 
     /// What the job did is part of the transaction. The next one begins.
     pub(super) fn keep(&mut self) {
-        self.kept = self.entries.len();
+        self.kept = (self.entries.len(), self.changes.len());
         // If it ran no statement, the next one begins where it began.
         if self.conn.ahead.is_none() {
             let parted = std::mem::replace(&mut self.parted, true);
@@ -135,7 +144,8 @@ impl Tx {
     /// The job did nothing. The next one begins. An error is the whole transaction's: SQLite ends it by itself when its
     /// disk is full or fails.
     pub(super) async fn undo(&mut self) -> Result<()> {
-        self.entries.truncate(self.kept);
+        self.entries.truncate(self.kept.0);
+        self.changes.truncate(self.kept.1);
         self.conn.take_failure();
         if self.conn.ahead.is_some() {
             return Ok(());
@@ -149,7 +159,15 @@ impl Tx {
 
     /// Gives the entries of the jobs that were kept their numbers, and commits.
     pub(super) async fn commit(&mut self) -> Result<()> {
-        self.kept = 0;
+        self.kept = (0, 0);
+        let mut changes = std::mem::take(&mut self.changes);
+        changes.iter_mut().for_each(|change| change.begin());
+        self.commit_entries().await?;
+        changes.iter_mut().for_each(|change| change.committed());
+        Ok(())
+    }
+
+    async fn commit_entries(&mut self) -> Result<()> {
         let entries = std::mem::take(&mut self.entries);
         // No other job comes, so it needs no savepoint.
         self.conn.ahead.take_if(|ahead| *ahead != BEGIN_SQLITE);
@@ -170,7 +188,8 @@ impl Tx {
 
     pub(super) async fn rollback(&mut self) -> Result<()> {
         self.entries.clear();
-        self.kept = 0;
+        self.changes.clear();
+        self.kept = (0, 0);
         self.conn.take_failure();
         sql!(&mut self.conn, "ROLLBACK" => execute).map(|_| ())
     }

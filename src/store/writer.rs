@@ -26,10 +26,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::company::{Bell, Company};
-use super::lately::Commits;
+use super::lately::Change;
 use super::open::PATIENCE;
 use super::pooled::Pooled;
 use super::readers::Lent;
+use super::timings::Timings;
 use super::tx::{Rows, array};
 use super::{Appended, Conn, Result, StoreError, Tx};
 
@@ -46,7 +47,6 @@ const ENOUGH: usize = 8;
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
     bell: Bell,
-    commits: Commits,
     /// Taken by the first who closes.
     task: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
@@ -136,6 +136,7 @@ where
 struct Put {
     row: Option<(Rows, String)>,
     entries: Vec<NewEntry>,
+    change: Option<Box<dyn Change>>,
     result: Result<Option<Vec<Appended>>>,
     answer: oneshot::Sender<Result<Option<Vec<Appended>>>>,
 }
@@ -165,6 +166,7 @@ impl Job for Put {
     }
 
     fn written(&mut self, tx: &mut Tx) {
+        tx.change(self.change.take());
         let entries = std::mem::take(&mut self.entries).into_iter();
         self.result = entries
             .map(|new| tx.append(new))
@@ -187,23 +189,16 @@ impl Job for Put {
 }
 
 impl Writer {
-    pub fn start(source: Source) -> Writer {
+    pub fn start(source: Source, timings: Timings) -> Writer {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let commits = Commits::default();
         let bell = Bell::default();
         let company = Company::new(bell.clone(), ENOUGH);
-        let task = tokio::spawn(run(source, jobs, commits.clone(), company));
+        let task = tokio::spawn(run(source, jobs, timings, company));
         Writer {
             queue,
             bell,
-            commits,
             task: Mutex::new(Some(task)),
         }
-    }
-
-    /// Says when it commits.
-    pub fn commits(&self) -> &Commits {
-        &self.commits
     }
 
     pub async fn write<T, F>(&self, work: F) -> Result<T>
@@ -224,11 +219,13 @@ impl Writer {
         &self,
         row: Option<(Rows, String)>,
         entries: Vec<NewEntry>,
+        change: Option<Box<dyn Change>>,
     ) -> Result<Option<Vec<Appended>>> {
         let (answer, result) = oneshot::channel();
         let put = Put {
             row,
             entries,
+            change,
             result: Ok(None),
             answer,
         };
@@ -269,7 +266,7 @@ impl Writer {
 async fn run(
     source: Source,
     mut queue: mpsc::Receiver<Message>,
-    commits: Commits,
+    timings: Timings,
     mut company: Company,
 ) {
     let mut held = None;
@@ -280,7 +277,7 @@ async fn run(
                 let mut next = Some(job);
                 let mut taken = 0;
                 let tx = begin(&source, held.take()).await;
-                held = group(tx, &commits, || {
+                held = group(tx, &timings, || {
                     let job = match next.take() {
                         Some(job) => Some(job),
                         None => match queue.try_recv() {
@@ -325,7 +322,7 @@ async fn begin(source: &Source, held: Option<Tx>) -> Result<Tx> {
 /// Runs one transaction with the jobs that `next` gives. Gives the connection back if it is good for another.
 async fn group(
     begun: Result<Tx>,
-    commits: &Commits,
+    timings: &Timings,
     mut next: impl FnMut() -> Option<Box<dyn Job>>,
 ) -> Option<Tx> {
     let tx = match begun {
@@ -353,11 +350,11 @@ async fn group(
     let Group {
         mut tx, rows, done, ..
     } = group;
-    if outcome.is_ok() {
-        let _committing = commits.begin();
-        outcome = tx.commit().await;
-    }
     let jobs = done.len() + rows.len();
+    if outcome.is_ok() {
+        outcome = tx.commit().await;
+        timings.shared(jobs);
+    }
     let held = match &outcome {
         Ok(()) => Some(tx),
         Err(error) => {

@@ -54,6 +54,8 @@ fn a_change_shows_in_the_figures_and_a_stranger_may_read_them() {
         }
         let writes = |text: &str| value(text, "callboard_database_write_seconds_count").unwrap();
         assert!(writes(&after) >= writes(&before) + 3.0);
+        let shared = |text: &str| value(text, "callboard_database_commit_writes_sum").unwrap();
+        assert!(shared(&after) >= shared(&before) + 3.0);
         let told = r#"callboard_actor_handled_total{actor="Broadcaster"}"#;
         assert!(value(&after, told).unwrap() >= value(&before, told).unwrap() + 3.0);
         let slow = r#"callboard_connections_closed_total{reason="slow_consumer"}"#;

@@ -21,6 +21,7 @@ on_both!(
     changes_of_one_episode_at_once_are_made_one_after_the_other,
     what_somebody_changed_since_it_was_seen_is_kept,
     whoever_reads_gets_nothing_older_than_what_was_answered,
+    what_is_known_of_an_episode_is_what_its_row_says_however_it_was_changed,
     publishing_is_recorded_as_such_and_only_once,
     a_deleted_episode_is_gone_and_its_last_state_is_on_the_record,
     a_number_is_unique_within_team_and_season_and_null_is_a_value,
@@ -308,6 +309,73 @@ async fn whoever_reads_gets_nothing_older_than_what_was_answered(bed: Bed) {
         .await
         .unwrap();
     assert_eq!(episodes::find(&bed.store, id).await, Ok(None));
+}
+
+async fn what_is_known_of_an_episode_is_what_its_row_says_however_it_was_changed(bed: Bed) {
+    let (who, store) = (bed.editor().await, &bed.store);
+    let insert = |fields| episodes::insert(store, fields, who.clone(), Origin::default());
+    let (seen, _) = insert(full()).await.unwrap();
+    let (other, _) = insert(fields("other", 9)).await.unwrap();
+    let check = async |version| {
+        let page = episodes::list(store, &Filter::default(), 10, None).await;
+        let row = page.unwrap().rows.into_iter().find(|row| row.id == seen.id);
+        // Read, and then known.
+        for _ in 0..2 {
+            assert_eq!(episodes::find(store, seen.id).await.unwrap(), row);
+        }
+        assert_eq!(row.map(|row| row.version), version);
+    };
+    check(Some(1)).await;
+    let title = |title: &'static str| move |fields: &mut Fields| fields.title = title.into();
+    let update = |edit| episodes::update(store, seen.clone(), change(&who), edit);
+    update(title("as it was seen")).await.unwrap();
+    check(Some(2)).await;
+    update(title("changed meanwhile")).await.unwrap();
+    check(Some(3)).await;
+    let taken = |it: &mut Fields| (it.season, it.team, it.episode_number) = (None, None, 9);
+    let refused = episodes::update(store, seen.clone(), change(&who), taken).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { .. })));
+    check(Some(3)).await;
+    let stale = Change {
+        expected: Expected::OneOf(vec![1]),
+        ..change(&who)
+    };
+    let refused = episodes::update(store, seen.clone(), stale, title("stale")).await;
+    assert_eq!(
+        refused.unwrap_err(),
+        StoreError::Precondition { current: 3 }
+    );
+    check(Some(3)).await;
+    // Two in one commit, of which one has to look again; another one's beside them.
+    let one = |number: i64| move |fields: &mut Fields| fields.season = Some(number);
+    let now = episodes::get(store, seen.id).await.unwrap();
+    let (first, second, third) = tokio::join!(
+        episodes::update(store, now.clone(), change(&who), one(5)),
+        episodes::update(store, now, change(&who), one(6)),
+        episodes::update(store, other, change(&who), one(7)),
+    );
+    let versions = [first, second, third].map(|it| it.unwrap().0.version);
+    assert_eq!(versions.iter().sum::<i64>(), 4 + 5 + 2, "{versions:?}");
+    check(Some(5)).await;
+    publish(store, seen.id, change(&who)).await.unwrap();
+    check(Some(6)).await;
+    // Too large to be kept.
+    let long = |fields: &mut Fields| fields.description = Some("long ".repeat(10_000));
+    episodes::update(store, seen.clone(), change(&who), long)
+        .await
+        .unwrap();
+    check(Some(7)).await;
+    // The Record does not take it.
+    bed.sql("ALTER TABLE record RENAME TO away").await;
+    let seen_now = episodes::get(store, seen.id).await.unwrap();
+    let lost = episodes::update(store, seen_now, change(&who), title("lost")).await;
+    assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+    bed.sql("ALTER TABLE away RENAME TO record").await;
+    check(Some(7)).await;
+    episodes::delete(store, seen.id, change(&who))
+        .await
+        .unwrap();
+    check(None).await;
 }
 
 async fn publishing_is_recorded_as_such_and_only_once(bed: Bed) {

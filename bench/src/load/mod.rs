@@ -28,8 +28,8 @@ use socket2::{Domain, Socket, Type};
 
 pub use book::Book;
 pub use client::{Client, Speech, Stage, Wish};
-pub use frames::{MARK, Mark, header};
 pub use drive::Run;
+pub use frames::{MARK, Mark, header};
 pub use publisher::{Publisher, Request};
 
 use crate::Result;

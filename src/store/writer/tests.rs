@@ -1,5 +1,7 @@
 //! A group holds together in its commit alone: whatever fails, and wherever, disturbs nobody else.
 
+use std::sync::Arc;
+
 use callboard_actors::model::identity::Origin;
 use callboard_actors::model::record::Seq;
 use callboard_actors::runtime::Clock;
@@ -7,7 +9,7 @@ use futures_util::future::join_all;
 use serde_json::value::to_raw_value;
 use uuid::Uuid;
 
-use super::super::{Pools, Store, record};
+use super::super::{Store, record};
 use super::*;
 
 /// A store on a file of its own, removed afterwards.
@@ -62,7 +64,7 @@ async fn put(store: &Store, id: Uuid, at: i64) -> Result<Option<Seq>> {
         data: to_raw_value(&at).unwrap(),
         origin: Origin::default(),
     };
-    let put = store.put(ROW, row, entry).await?;
+    let put = store.put(ROW, row, entry, None).await?;
     Ok(put.map(|entry| entry.seq))
 }
 
@@ -172,6 +174,82 @@ async fn if_the_commit_fails_all_of_the_group_have_failed_and_the_next_group_is_
     .await;
 }
 
+/// What a change was told, by its name.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<(&'static str, &'static str)>>>);
+
+struct Change(&'static str, Told);
+
+impl super::Change for Change {
+    fn begin(&mut self) {
+        self.1.0.lock().unwrap().push((self.0, "begins"));
+    }
+
+    fn committed(&mut self) {
+        self.1.0.lock().unwrap().push((self.0, "committed"));
+    }
+}
+
+impl Told {
+    /// A job that makes it, and comes to this end.
+    async fn change(&self, store: &Store, name: &'static str, end: Result<()>) -> Result<()> {
+        let change = Box::new(Change(name, self.clone()));
+        store
+            .write(|tx| {
+                async move {
+                    sql!(
+                        tx,
+                        "INSERT INTO login_failures (id, subject, at) VALUES ($1, $1, 1)",
+                        Uuid::now_v7() => execute
+                    )?;
+                    tx.change(Some(change));
+                    end
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    fn take(&self) -> Vec<(&'static str, &'static str)> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_told_that_its_commit_begins_and_that_it_was_made_if_it_was() {
+    with_store(|store| async move {
+        let told = Told::default();
+        // The first that is undone has no savepoint, the second one has.
+        let (first, one, second, two) = tokio::join!(
+            told.change(&store, "undone", Err(StoreError::NotFound)),
+            told.change(&store, "one", Ok(())),
+            told.change(&store, "undone", Err(StoreError::NotFound)),
+            told.change(&store, "two", Ok(())),
+        );
+        assert_eq!(
+            [first, second],
+            [Err(StoreError::NotFound), Err(StoreError::NotFound)]
+        );
+        assert_eq!([one, two], [Ok(()), Ok(())]);
+        let all = [
+            ("one", "begins"),
+            ("two", "begins"),
+            ("one", "committed"),
+            ("two", "committed"),
+        ];
+        assert_eq!(told.take(), all);
+        let (lost, spoilt) = tokio::join!(
+            told.change(&store, "lost", Ok(())),
+            spoil_the_commit(&store)
+        );
+        assert!(lost.is_err() && spoilt.is_err());
+        assert_eq!(told.take(), [("lost", "begins")]);
+        assert_eq!(told.change(&store, "next", Ok(())).await, Ok(()));
+        assert_eq!(told.take(), [("next", "begins"), ("next", "committed")]);
+    })
+    .await;
+}
+
 /// Writes more than the file may hold, and goes on as if nothing were amiss.
 async fn overflow(store: &Store) -> Result<()> {
     store
@@ -242,10 +320,7 @@ async fn a_group_has_a_bound_and_more_jobs_than_it_holds_are_all_done() {
 async fn are_in_step() -> bool {
     let (sender, result) = oneshot::channel();
     with_store(|store| async move {
-        let Pools::Sqlite { writer, .. } = &store.0.pools else {
-            unreachable!()
-        };
-        let commits = || writer.commits().count();
+        let commits = || store.0.timings.commits();
         // On this one thread all are queued before the writer takes the first.
         let write = |at| put(&store, Uuid::now_v7(), at);
         join_all((1..=8).map(write)).await;
