@@ -349,8 +349,49 @@ async fn those_who_shared_a_commit_are_waited_for() {
     panic!("whoever comes first has a commit of its own");
 }
 
+/// Changes every row.
+async fn change_all(store: &Store, end: Result<()>) -> Result<()> {
+    store
+        .write(move |tx| {
+            async move {
+                sql!(tx, "UPDATE login_failures SET at = at + 1" => execute)?;
+                end
+            }
+            .boxed()
+        })
+        .await
+}
+
 #[tokio::test]
-async fn four_mebibytes_of_what_undoes_a_statement_and_sixteen_of_the_log_are_kept() {
+async fn a_change_is_undone_or_made_though_what_undoes_it_is_large() {
+    with_store(|store| async move {
+        let fill = store.write(|tx| {
+            async move {
+                sql!(
+                    tx,
+                    "WITH RECURSIVE n (at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM n WHERE at < 3000)
+                     INSERT INTO login_failures (id, subject, at) SELECT randomblob(16), randomblob(3000), at FROM n"
+                    => execute
+                )?;
+                Ok(())
+            }
+            .boxed()
+        });
+        assert_eq!(fill.await, Ok(()));
+        // Within a savepoint, since somebody is before it.
+        let (one, undone, made) = tokio::join!(
+            failure(&store, 0),
+            change_all(&store, Err(StoreError::NotFound)),
+            change_all(&store, Ok(())),
+        );
+        assert_eq!([one, undone, made], [Ok(()), Err(StoreError::NotFound), Ok(())]);
+        assert_eq!(there(&store).await, (1..=3001).collect::<Vec<_>>());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn thirty_pages_of_what_undoes_a_statement_and_four_thousand_of_the_log_are_kept() {
     with_store(|store| async move {
         let settings = store.write(|tx| {
             async move {
@@ -361,7 +402,7 @@ async fn four_mebibytes_of_what_undoes_a_statement_and_sixteen_of_the_log_are_ke
             .boxed()
         });
         let (built, pages) = settings.await.unwrap();
-        let spill = ("STMTJRNL_SPILL=4194304".to_owned(),);
+        let spill = ("STMTJRNL_SPILL=123000".to_owned(),);
         assert!(built.contains(&spill), "{built:?}: see .cargo/config.toml");
         assert_eq!(pages, 4000);
     })
