@@ -93,22 +93,37 @@ pub fn resident(id: u32) -> Result<u64> {
         .ok_or_else(|| "/proc names no VmRSS".to_owned())
 }
 
-/// Write system calls of a process so far: `None` where the kernel does not count them.
-pub fn writes(id: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{id}/io")).ok()?;
-    let count = text.lines().find_map(|line| line.strip_prefix("syscw:"))?;
-    count.trim().parse().ok()
+/// TCP segments with data that the server's ends of the connections to a port have sent so far: `None` where `ss` does not
+/// say.
+pub fn segments(port: u16) -> Option<u64> {
+    sockets(port, "-tinH").map(|text| sum_of(&text, "data_segs_out:"))
+}
+
+/// The sum of the numbers behind a word.
+fn sum_of(text: &str, word: &str) -> u64 {
+    text.split(word)
+        .skip(1)
+        .filter_map(|rest| {
+            let end = rest.find(|letter: char| !letter.is_ascii_digit());
+            rest[..end.unwrap_or(rest.len())].parse::<u64>().ok()
+        })
+        .sum()
 }
 
 /// What the kernel holds for the server's ends of the connections to a port: `None` where `ss` does not say.
 pub fn kernel_memory(port: u16) -> Option<u64> {
+    sockets(port, "-tmnH").map(|text| sum_of_socket_memory(&text))
+}
+
+/// What `ss` says of the server's ends of the connections to a port.
+fn sockets(port: u16, what: &str) -> Option<String> {
     let output = Command::new("ss")
-        .args(["-tmnH", "sport", "=", &format!(":{port}")])
+        .args([what, "sport", "=", &format!(":{port}")])
         .stderr(Stdio::null())
         .output()
         .ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    output.status.success().then(|| sum_of_socket_memory(&text))
+    output.status.success().then_some(text)
 }
 
 /// Of `skmem:(r0,rb131072,t0,tb2626560,f4096,w0,o0,bl0,d0)`: received, queued to send, and allocated ahead.
@@ -268,6 +283,12 @@ mod tests {
         let text = "ESTAB 0 0 127.0.0.1:1 127.0.0.1:2\n\t skmem:(r100,rb131072,t7,tb2626560,f4096,w20,o9,bl0,d0)\n\
                     ESTAB 0 0\n\t skmem:(r1,rb131072,t0,tb1,f0,w0,o0,bl0,d3)";
         assert_eq!(sum_of_socket_memory(text), 100 + 4096 + 20 + 1);
+    }
+
+    #[test]
+    fn segments_are_summed() {
+        let text = "ESTAB 0 0 a b\n\t cubic segs_out:9 data_segs_out:12 data_segs_in:3\nESTAB 0 0 a c\n\t data_segs_out:30\n";
+        assert_eq!(sum_of(text, "data_segs_out:"), 42);
     }
 
     #[test]

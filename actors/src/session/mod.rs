@@ -37,6 +37,7 @@ pub mod outbox;
 pub mod reason;
 mod space;
 mod transport;
+mod write;
 
 pub use application::{
     Admission, Answer, Application, Arguments, Cause, Config, Connect, Connection, Denial,

@@ -5,7 +5,6 @@
 //! slice the payload off. Neither copies, and a clone is a reference count.
 
 use std::fmt;
-use std::io::IoSlice;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
@@ -63,21 +62,6 @@ impl Frame {
     /// What a WebSocket writes, borrowed.
     pub fn wire(&self) -> &[u8] {
         &self.wire
-    }
-
-    /// What a WebSocket writes of these, as slices for one write, behind the first `begun` bytes of the first frame; of `N`
-    /// frames at most. Gives how many slices are filled.
-    pub fn slices<'f, const N: usize>(
-        frames: impl IntoIterator<Item = &'f Frame>,
-        mut begun: usize,
-    ) -> ([IoSlice<'f>; N], usize) {
-        let mut slices = [IoSlice::new(&[]); N];
-        let mut filled = 0;
-        for (slice, frame) in slices.iter_mut().zip(frames) {
-            *slice = IoSlice::new(&frame.wire()[std::mem::take(&mut begun)..]);
-            filled += 1;
-        }
-        (slices, filled)
     }
 
     /// The message alone.

@@ -75,8 +75,8 @@ impl Rows {
             marginal: row(", marginal").goal(goal),
             together: Row::new(
                 SECTION,
-                format!("{window} under way, {clients} clients, written together"),
-                "deliveries/write",
+                format!("{window} under way, {clients} clients, sent together"),
+                "deliveries/segment",
             ),
         }
     }
@@ -111,13 +111,13 @@ async fn turn(
     for (rows, (window, deliveries)) in rows.iter_mut().zip(DELIVERIES) {
         debug_assert_eq!(rows.window, window);
         let messages = (options.scaled(deliveries) / clients).max(MESSAGES);
-        let writes = peer.writes();
+        let segments = peer.segments();
         let clock = peer.clock()?;
         let run = load
             .window(&event, clients, window, messages)
             .map_err(failed)?;
         let whole = clock.elapsed()? as f64 / 1e3;
-        let together = writes.together(&run, window, messages);
+        let together = segments.together(&run, messages);
         let posts = messages.max(options.scaled(20_000) / 100);
         let clock = peer.clock()?;
         load.window(&to_nobody, 0, window, posts).map_err(failed)?;

@@ -283,11 +283,12 @@ impl Peer {
         process::resident(self.id)
     }
 
-    /// Counts what it writes from now on.
-    pub fn writes(&self) -> Writes {
-        Writes {
-            id: self.id,
-            before: process::writes(self.id),
+    /// Counts what it sends from now on.
+    pub fn segments(&self) -> Segments {
+        let port = self.address.port();
+        Segments {
+            port,
+            before: process::segments(port),
         }
     }
 
@@ -301,22 +302,19 @@ impl Peer {
     }
 }
 
-/// How many write system calls a server makes.
-pub struct Writes {
-    id: u32,
+/// How many TCP segments a server sends. On loopback a write is one, up to 64 KiB.
+pub struct Segments {
+    port: u16,
     before: Option<u64>,
 }
 
-impl Writes {
-    /// The deliveries in each write since, where `messages` were published, `window` at a time: `None` where that is not
-    /// known.
-    pub fn together(self, run: &Run, window: usize, messages: usize) -> Option<f64> {
-        let writes = process::writes(self.id)? - self.before?;
-        // The answers to the publishing requests are writes as well.
-        let writes = writes.saturating_sub(messages as u64).max(1);
-        let together = run.deliveries as f64 / writes as f64;
-        // More than were under way: it sends by other calls than the kernel counts as writes.
-        (together <= window as f64 + 1.0).then_some(together)
+impl Segments {
+    /// The deliveries in each segment since, where `messages` were published: `None` where that is not known.
+    pub fn together(self, run: &Run, messages: usize) -> Option<f64> {
+        let sent = process::segments(self.port)?.checked_sub(self.before?)?;
+        // The answers to the publishing requests are segments as well.
+        let sent = sent.checked_sub(messages as u64).filter(|sent| *sent > 0)?;
+        Some(run.deliveries as f64 / sent as f64)
     }
 }
 

@@ -30,7 +30,7 @@ pub async fn run(field: &Field, options: &Options, limit: usize, table: &mut Tab
             [
                 row("of processor time", "deliveries/s"),
                 row("of time", "deliveries/s"),
-                row("written together", "deliveries/write"),
+                row("sent together", "deliveries/segment"),
             ]
         };
         let mut counts = [
@@ -77,11 +77,11 @@ async fn turn(
     let event = [peer.event(field, DATA)?];
     let messages = (options.scaled(DELIVERIES) / clients).max(WINDOW);
     load.window(&event, clients, WINDOW, messages / 4)?;
-    let writes = peer.writes();
+    let segments = peer.segments();
     let clock = peer.clock()?;
     let run = load.window(&event, clients, WINDOW, messages)?;
     let worked = clock.elapsed()? as f64 / 1e9;
-    if let Some(count) = writes.together(&run, WINDOW, messages) {
+    if let Some(count) = segments.together(&run, messages) {
         together.push(kind, count);
     }
     let deliveries = run.deliveries as f64;

@@ -13,6 +13,7 @@ use parking_lot::MutexGuard;
 
 use super::{Outbox, State, wake_transport};
 use crate::session::reason::Reason;
+use crate::session::write::try_write;
 use crate::wire::frame::Frame;
 
 /// Slices of one write.
@@ -110,10 +111,7 @@ impl State {
 
 /// Gives how much the socket took at once. That it is broken its transport finds, too.
 fn write<'f>(stream: &TcpStream, frames: impl IntoIterator<Item = &'f Frame>) -> usize {
-    let (slices, filled) = Frame::slices::<SLICES>(frames, 0);
-    stream
-        .try_write_vectored(&slices[..filled])
-        .unwrap_or_default()
+    try_write::<SLICES>(stream, frames, 0).unwrap_or_default()
 }
 
 #[cfg(test)]

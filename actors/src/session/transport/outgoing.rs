@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use actix_rt::net::TcpStream;
 use bytes::Bytes;
 
+use crate::session::write::try_write;
 use crate::wire::Frame;
 
 /// Slices of one write.
@@ -55,9 +56,8 @@ impl Outgoing {
         io: &TcpStream,
         cx: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>> {
-        let (slices, filled) = Frame::slices::<SLICES>(&self.queue, self.begun);
         let mut written = loop {
-            match io.try_write_vectored(&slices[..filled]) {
+            match try_write::<SLICES>(io, &self.queue, self.begun) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     ready!(io.poll_write_ready(cx))?;
                 }
