@@ -46,8 +46,10 @@ pub async fn run(field: &Field, options: &Options, limit: usize, table: &mut Tab
                     if *on == On::Both {
                         field.cores.move_back()?;
                     }
-                    turn(field, options, kind, *on, clients, rows).await?;
+                    let outcome = turn(field, options, kind, *on, clients, rows).await;
+                    // Also if it failed: other sections come after this one.
                     field.cores.move_to_load()?;
+                    outcome?;
                 }
             }
         }
