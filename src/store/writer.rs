@@ -353,10 +353,12 @@ async fn group(
     let jobs = done.len() + rows.len();
     if outcome.is_ok() {
         outcome = tx.commit().await;
-        timings.shared(jobs);
     }
     let held = match &outcome {
-        Ok(()) => Some(tx),
+        Ok(()) => {
+            timings.shared(jobs);
+            Some(tx)
+        }
         Err(error) => {
             tracing::error!(%error, jobs, "a group of writes was lost");
             tx.discard();

@@ -1,6 +1,6 @@
-//! The floor: what it costs to bring bytes to many WebSockets with tokio and nothing else. A thread for each
-//! core that it may use; the handshake by hand; per connection a queue of shared `Bytes`, drained whole in one vectored write per wake-up; `TCP_NODELAY`. No
-//! protocol above WebSocket, no rooms, no token, no bound, no heartbeat.
+//! The floor: what it costs to bring bytes to many WebSockets with tokio and nothing else. A thread for each core that it
+//! may use; the handshake by hand; per connection a queue of shared `Bytes`, drained whole in one vectored write per
+//! wake-up; `TCP_NODELAY`. No protocol above WebSocket, no rooms, no token, no bound, no heartbeat.
 
 use std::collections::VecDeque;
 use std::future::Future;
