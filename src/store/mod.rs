@@ -78,6 +78,7 @@ pub mod secrets;
 mod timings;
 mod tx;
 pub mod users;
+mod wal_checkpoint;
 pub mod words;
 mod writer;
 

@@ -16,6 +16,7 @@ use super::lately::Lately;
 use super::pooled::Pooled;
 use super::readers::Readers;
 use super::timings::Timings;
+use super::wal_checkpoint::{Checkpointer, TOO_LONG};
 use super::writer::{Source, Writer};
 use super::{Inner, Pools, Result, Store, StoreError};
 
@@ -67,10 +68,6 @@ impl Store {
     }
 }
 
-/// Pages in SQLite's WAL (16 MiB of them) from which a commit brings them home: pages that are written at each commit are
-/// brought home a quarter as often as with SQLite's own setting.
-const CHECKPOINT: &str = "4000";
-
 fn refused(reason: &str) -> StoreError {
     StoreError::Unavailable(format!("no database can be opened by this URL: {reason}"))
 }
@@ -102,14 +99,16 @@ async fn sqlite(url: &str, missing: Missing, timings: Timings) -> Result<Pools> 
         // Stays with the file: one that is there has it already, or is not ours.
         options = options.journal_mode(SqliteJournalMode::Wal);
     }
-    // The writer comes first: it makes the file. It keeps its connection; the second is for migrations.
-    let write = pool::<Sqlite>(SqlitePoolOptions::new(), 2)
-        .connect_with(options.clone().pragma("wal_autocheckpoint", CHECKPOINT))
+    // The writer comes first: it makes the file. It keeps its connection, and so does who brings the log home; the third
+    // is for migrations.
+    let write = pool::<Sqlite>(SqlitePoolOptions::new(), 3)
+        .connect_with(options.clone().pragma("wal_autocheckpoint", TOO_LONG))
         .await?;
     let read = pool::<Sqlite>(SqlitePoolOptions::new(), SQLITE_READERS)
         .connect_with(options.create_if_missing(false).pragma("query_only", "ON"))
         .await?;
-    let writer = Writer::start(Source::Sqlite(write.clone()), timings);
+    let checkpointer = Checkpointer::start(write.clone());
+    let writer = Writer::start(Source::Sqlite(write.clone(), checkpointer), timings);
     Ok(Pools::Sqlite {
         write,
         read: Readers::new(read),

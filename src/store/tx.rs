@@ -119,7 +119,7 @@ impl Tx {
         self.changes.extend(change);
     }
 
-    /// Runs a statement as it stands, for the tests of what a write promises.
+    /// Runs a statement as it stands.
     #[doc(hidden)]
     pub async fn execute(&mut self, text: &'static str) -> Result<u64> {
         sql!(&mut self.conn, text => execute)

@@ -32,6 +32,7 @@ use super::pooled::Pooled;
 use super::readers::Lent;
 use super::timings::Timings;
 use super::tx::{Rows, array};
+use super::wal_checkpoint::{Checkpointer, FINISH};
 use super::{Appended, Conn, Result, StoreError, Tx};
 
 /// Jobs that share a commit at most.
@@ -53,7 +54,7 @@ pub(super) struct Writer {
 
 /// Where connections come from.
 pub(super) enum Source {
-    Sqlite(sqlx::Pool<Sqlite>),
+    Sqlite(sqlx::Pool<Sqlite>, Checkpointer),
     Postgres(Pooled),
 }
 
@@ -293,6 +294,11 @@ async fn run(
                     job
                 })
                 .await;
+                if let Source::Sqlite(_, checkpointer) = &source
+                    && checkpointer.committed()
+                {
+                    held = finish_checkpoint(held).await;
+                }
                 company.done(taken, queue.len());
             }
             // What is queued behind it is still done; nobody can add to it.
@@ -310,12 +316,25 @@ async fn begin(source: &Source, held: Option<Tx>) -> Result<Tx> {
         }
     }
     match source {
-        Source::Sqlite(pool) => {
+        Source::Sqlite(pool, _) => {
             let mut tx = Tx::new(Conn::sqlite(Lent::kept(pool.acquire().await?)));
             tx.begin(true).await?;
             Ok(tx)
         }
         Source::Postgres(pooled) => pooled.begin(true).await,
+    }
+}
+
+/// Between two transactions, on the writer's connection. Gives it back if it is good for another.
+async fn finish_checkpoint(held: Option<Tx>) -> Option<Tx> {
+    let mut tx = held?;
+    match tx.execute(FINISH).await {
+        Ok(_) => Some(tx),
+        Err(error) => {
+            tracing::warn!(%error, "SQLite's log was not brought home");
+            tx.discard();
+            None
+        }
     }
 }
 
