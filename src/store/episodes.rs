@@ -1,4 +1,4 @@
-//! Episodes: the rows, and with each change of one its entry on the Record.
+//! Episodes, and with each change of one its entry on the Record.
 
 use std::sync::Arc;
 
@@ -9,15 +9,18 @@ use callboard_actors::model::page::Page;
 use callboard_actors::model::record::{Entry, NewEntry, Resource};
 use callboard_actors::model::room::{Channel, Namespace};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::convert::{corrupt, json, micros, moment, moments, no_nul, parse, raw, word};
+use self::rows::{INSERT, NewRow, Row, UPDATE, columns};
+pub(super) use self::words::derive_words;
+use super::convert::{corrupt, json, micros, no_nul, raw};
 use super::page::{Key, Scope};
-use super::tx::{Rows, array};
-use super::{Conn, Result, Store, StoreError, Tx};
-use super::{lately, search};
+use super::tx::array;
+use super::{Conn, Result, Store, StoreError, Tx, lately};
+
+mod rows;
+mod words;
 
 /// Which episodes a list shows. Nothing set: all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,71 +61,6 @@ impl Expected {
             Expected::OneOf(_) => Err(StoreError::Precondition { current }),
             Expected::Unstated => Err(StoreError::PreconditionRequired),
         }
-    }
-}
-
-macro_rules! columns {
-    () => {
-        "id, title, episode_number, season, description, air_date, team, status, metadata, published_at, created_by, \
-         created_at, updated_at, version"
-    };
-}
-
-macro_rules! new {
-    () => {
-        "json_to_recordset($1::json) AS new
-             (id uuid, title text, episode_number bigint, season bigint, description text, air_date text, team text,
-              status text, metadata text, published_at bigint, created_by uuid, created_at bigint, updated_at bigint,
-              version bigint, folded text, words tsvector)"
-    };
-}
-
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: Uuid,
-    title: String,
-    episode_number: i64,
-    season: Option<i64>,
-    description: Option<String>,
-    air_date: Option<String>,
-    team: Option<String>,
-    status: String,
-    metadata: Option<String>,
-    published_at: Option<i64>,
-    created_by: Uuid,
-    created_at: i64,
-    updated_at: i64,
-    version: i64,
-}
-
-impl Row {
-    fn is_small(&self) -> bool {
-        let (description, metadata) = (self.description.as_deref(), self.metadata.as_deref());
-        are_small([Some(self.title.as_str()), description, metadata])
-    }
-
-    fn episode(self) -> Result<Episode> {
-        let air_date = self
-            .air_date
-            .map(|date| date.parse().map_err(|_| corrupt("date", &date)));
-        Ok(Episode {
-            id: self.id,
-            fields: Fields {
-                title: self.title,
-                episode_number: self.episode_number,
-                season: self.season,
-                description: self.description,
-                air_date: air_date.transpose()?,
-                team: self.team,
-                status: word(&self.status)?,
-                metadata: self.metadata.as_deref().map(parse).transpose()?,
-            },
-            published_at: moments(self.published_at)?,
-            created_by: self.created_by,
-            created_at: moment(self.created_at)?,
-            updated_at: moment(self.updated_at)?,
-            version: self.version,
-        })
     }
 }
 
@@ -174,13 +112,6 @@ pub async fn find(store: &Store, id: Uuid) -> Result<Option<Episode>> {
         lately.keep(ticket, &id, episode.clone());
     }
     Ok(episode)
-}
-
-/// Bytes of an episode's texts, up to which it is kept for who looks at it next.
-const REMEMBERED: usize = 16 * 1024;
-
-fn are_small(texts: [Option<&str>; 3]) -> bool {
-    texts.into_iter().flatten().map(str::len).sum::<usize>() <= REMEMBERED
 }
 
 pub async fn exists(store: &Store, id: Uuid) -> Result<bool> {
@@ -400,149 +331,6 @@ impl Revision {
         }))
     }
 }
-
-/// A row as it is handed to the database; see [`Rows`].
-#[derive(Serialize)]
-struct NewRow<'a> {
-    id: String,
-    title: &'a str,
-    episode_number: i64,
-    season: Option<i64>,
-    description: Option<&'a str>,
-    air_date: Option<String>,
-    team: Option<&'a str>,
-    status: &'a str,
-    metadata: Option<String>,
-    published_at: Option<i64>,
-    created_by: String,
-    created_at: i64,
-    updated_at: i64,
-    version: i64,
-    folded: String,
-    words: String,
-}
-
-impl NewRow<'_> {
-    fn is_small(&self) -> bool {
-        are_small([Some(self.title), self.description, self.metadata.as_deref()])
-    }
-
-    /// For a database of this kind.
-    fn of<'e>(episode: &'e Episode, database: &str) -> Result<NewRow<'e>> {
-        let fields = &episode.fields;
-        let mut folded = fields.title.to_lowercase();
-        if let Some(description) = &fields.description {
-            folded.push('\n');
-            folded.push_str(&description.to_lowercase());
-        }
-        Ok(NewRow {
-            id: episode.id.simple().to_string(),
-            title: &fields.title,
-            episode_number: fields.episode_number,
-            season: fields.season,
-            description: fields.description.as_deref(),
-            air_date: fields.air_date.map(|date| date.to_string()),
-            team: fields.team.as_deref(),
-            status: fields.status.as_str(),
-            metadata: fields.metadata.as_ref().map(json).transpose()?,
-            published_at: episode.published_at.map(micros),
-            created_by: episode.created_by.simple().to_string(),
-            created_at: micros(episode.created_at),
-            updated_at: micros(episode.updated_at),
-            version: episode.version,
-            folded,
-            words: search::episodes::document(fields).spelt_for(database),
-        })
-    }
-}
-
-const INSERT: Rows = Rows {
-    sqlite: concat!(
-        "WITH new (row) AS MATERIALIZED (SELECT value FROM jsonb_each($1))
-         INSERT INTO episodes (", columns!(), ", folded, words)
-         SELECT unhex(row->>'id'), row->>'title', row->>'episode_number', row->>'season',
-                row->>'description', row->>'air_date', row->>'team', row->>'status', row->>'metadata',
-                row->>'published_at', unhex(row->>'created_by'), row->>'created_at', row->>'updated_at',
-                row->>'version', row->>'folded', row->>'words'
-         FROM new"
-    ),
-    postgres: concat!(
-        "INSERT INTO episodes (", columns!(), ", folded, words)
-         SELECT ", columns!(), ", folded, words FROM ", new!()
-    ),
-};
-
-/// Rows whose words one transaction makes.
-const BATCH: i64 = 200;
-
-#[derive(Serialize)]
-struct Worded {
-    id: String,
-    words: String,
-}
-
-/// Makes the words of rows that have none, of earlier versions of the program. Gives how many those were.
-pub(super) async fn derive_words(store: &Store) -> Result<u64> {
-    let mut done = 0;
-    loop {
-        let database = store.kind();
-        let derived = store
-            .write(move |tx| Box::pin(async move { derive_some(tx, database).await }))
-            .await?;
-        if derived == 0 {
-            return Ok(done);
-        }
-        done += derived;
-    }
-}
-
-async fn derive_some(tx: &mut Tx, database: &str) -> Result<u64> {
-    let text = locked!(
-        tx,
-        "SELECT ",
-        columns!(),
-        " FROM episodes WHERE words IS NULL ORDER BY updated_at LIMIT +$1"
-    );
-    let rows = sql!(tx, text, BATCH => all Row)?;
-    let mut worded = Vec::with_capacity(rows.len());
-    for row in rows {
-        let episode = row.episode()?;
-        worded.push(Worded {
-            id: episode.id.simple().to_string(),
-            words: search::episodes::document(&episode.fields).spelt_for(database),
-        });
-    }
-    let text = by_database!(
-        tx,
-        sqlite: "UPDATE episodes SET words = new.value->>'words'
-                 FROM json_each($1) AS new WHERE episodes.id = unhex(new.value->>'id')",
-        postgres: "UPDATE episodes SET words = new.words
-                   FROM json_to_recordset($1::json) AS new (id uuid, words tsvector) WHERE episodes.id = new.id",
-    );
-    sql!(tx, text, json(&worded)? => execute)?;
-    Ok(worded.len() as u64)
-}
-
-/// Only if it is at the version before.
-const UPDATE: Rows = Rows {
-    sqlite: "WITH new (row) AS MATERIALIZED (SELECT value FROM jsonb_each($1))
-             UPDATE episodes
-             SET title = row->>'title', episode_number = row->>'episode_number', season = row->>'season',
-                 description = row->>'description', air_date = row->>'air_date', team = row->>'team',
-                 status = row->>'status', metadata = row->>'metadata', published_at = row->>'published_at',
-                 updated_at = row->>'updated_at', version = row->>'version', folded = row->>'folded',
-                 words = row->>'words'
-             FROM new
-             WHERE episodes.id = unhex(row->>'id') AND episodes.version = (row->>'version') - 1",
-    postgres: concat!(
-        "UPDATE episodes
-         SET title = new.title, episode_number = new.episode_number, season = new.season,
-             description = new.description, air_date = new.air_date, team = new.team, status = new.status,
-             metadata = new.metadata, published_at = new.published_at, updated_at = new.updated_at,
-             version = new.version, folded = new.folded, words = new.words
-         FROM ", new!(), " WHERE episodes.id = new.id AND episodes.version = new.version - 1"
-    ),
-};
 
 /// The entry of a change: the episode's fields, flat, and what changed since `old`.
 fn entry(
