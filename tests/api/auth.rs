@@ -171,7 +171,10 @@ fn a_start_without_an_admin_whose_address_is_taken_says_what_to_do() {
         };
         users::insert(&store, new, By::nobody()).await.unwrap();
         store.close().await;
-        let values = BTreeMap::from([("DATABASE_URL".to_owned(), url)]);
+        let values = BTreeMap::from([
+            ("SOCKET_PORT".to_owned(), "0".to_owned()),
+            ("DATABASE_URL".to_owned(), url),
+        ]);
         let config = Config::read(&values).unwrap();
         let Err(error) = Application::build(config, clock).await else {
             panic!("it started");
@@ -283,6 +286,7 @@ fn a_key_that_can_check_nothing_stops_the_start_and_is_named() {
             let path = folder.path().join("the.key");
             std::fs::write(&path, text).unwrap();
             let values = BTreeMap::from([
+                ("SOCKET_PORT".to_owned(), "0".to_owned()),
                 (
                     "DATABASE_URL".to_owned(),
                     format!("sqlite://{}/test.db", folder.path().display()),

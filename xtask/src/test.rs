@@ -7,8 +7,11 @@ use std::process::Command;
 
 use crate::{Result, bench, clients, needs, postgres, root, step};
 
-/// The tests that take long or measure time: in a module of this name, run by themselves, one after the other.
+/// The tests that take long: in a module of this name, run by themselves.
 const LONG: &str = "long::";
+
+/// Those of them that compare times: one after the other.
+const TIMED: &str = "long::timed::";
 
 #[derive(Default)]
 struct Tally {
@@ -45,31 +48,23 @@ pub fn run(arguments: &[String]) -> Result<()> {
     // Built as `cargo test` builds it, programs and examples included: another choice of packages or targets
     // means other features, and every dependency a second time.
     if tally.check("build", cargo(&["test", "--workspace", "--no-run"])) {
-        let mut all = cargo(&[
-            "test",
-            "--workspace",
-            "--no-fail-fast",
-            "--",
-            "--skip",
-            LONG,
-        ]);
+        // They wait more than they work, so that twice as many at once take two thirds of the time. Of more than eight,
+        // PostgreSQL might not have the connections.
+        let threads = (2 * cores()).min(8).to_string();
+        let mut all = cargo(&["test", "--workspace", "--no-fail-fast", "--"]);
+        all.args(["--skip", LONG, "--test-threads", &threads]);
         tally.tests("tests", all.env(postgres::URL_VARIABLE, &postgres_url));
         if !quick {
-            // One at a time: several of them compare times.
-            let mut long = cargo(&[
-                "test",
-                "--workspace",
-                "--test",
-                "server",
-                "--",
-                LONG,
-                "--test-threads=1",
-                "--show-output",
-            ]);
-            tally.tests(
-                "long tests",
-                long.env(postgres::URL_VARIABLE, &postgres_url),
-            );
+            let long = |threads: usize| {
+                let mut long = cargo(&["test", "--workspace", "--test", "server", "--"]);
+                long.args(["--show-output", "--test-threads"])
+                    .arg(threads.to_string())
+                    .env(postgres::URL_VARIABLE, &postgres_url);
+                long
+            };
+            tally.tests("tests that compare times", long(1).arg(TIMED));
+            let mut others = long(cores());
+            tally.tests("long tests", others.args([LONG, "--skip", TIMED]));
         }
     }
     benchmarks(&mut tally, &postgres_url)?;
@@ -94,6 +89,10 @@ fn benchmarks(tally: &mut Tally, postgres_url: &str) -> Result<()> {
         tally.check("benchmarks, a quick run", quick);
     }
     Ok(())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
 }
 
 fn cargo(arguments: &[&str]) -> Command {

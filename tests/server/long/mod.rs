@@ -1,18 +1,17 @@
-//! What takes long or compares times. `cargo xtask test` runs these by themselves, one after the other, and shows the
-//! counts and times that they print; `--quick` leaves them out.
+//! What takes long. `cargo xtask test` runs these by themselves, first those that compare times, one after the other, and
+//! shows the counts and times that they print; `--quick` leaves them out.
 
+mod conformance;
 mod export;
-mod faults;
 mod hostile;
 mod idle;
 mod keyed;
 mod kill;
-mod stalled;
-mod thrown;
+mod timed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -28,24 +27,6 @@ fn seeded(test: &str) -> (u64, StdRng) {
     let seed = given.unwrap_or_else(rand::random);
     println!("{test}: CALLBOARD_TEST_SEED={seed}");
     (seed, StdRng::seed_from_u64(seed))
-}
-
-/// Times of one kind of thing, to be compared with others of the same run.
-#[derive(Clone, Default)]
-struct Times(Vec<Duration>);
-
-impl Times {
-    fn add_since(&mut self, start: Instant) {
-        self.0.push(start.elapsed());
-    }
-
-    /// The time that so many percent do not exceed. A comparison of nothing is a failed test.
-    fn percentile(&self, percent: usize) -> Duration {
-        assert!(self.0.len() >= 20, "only {} times were taken", self.0.len());
-        let mut sorted = self.0.clone();
-        sorted.sort_unstable();
-        sorted[(sorted.len() - 1) * percent / 100]
-    }
 }
 
 /// A bare WebSocket that comes back with the last `seq` it heard, until told to stop.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::{Times, breaks, listen_plain, listen_stream};
+use super::super::{breaks, listen_plain, listen_stream};
+use super::Times;
 use crate::support::rest::text;
 use crate::support::stock::{Library, Program, WEBSOCKET};
 use crate::support::{Kind, Server, User, eventually, on_both_databases};
