@@ -176,8 +176,12 @@ mod tests {
         assert!(readers.0.idle.lock().is_empty());
         let mut conn = Conn::sqlite(readers.lend().await.unwrap());
         assert_eq!(one(&mut conn).await, 1);
-        // Sent to the connection's thread, and nobody waits for what it says.
-        assert!(one(&mut conn).now_or_never().is_none());
+        // Sent to the connection's thread, which takes a while over it, and nobody waits for what it says.
+        let long =
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)
+                    SELECT MAX(i) FROM n";
+        let asked = async { sql!(&mut conn, long => one (i64,)) };
+        assert!(asked.now_or_never().is_none());
         drop(conn);
         assert!(readers.0.idle.lock().is_empty());
         let mut conn = Conn::sqlite(readers.lend().await.unwrap());
