@@ -117,7 +117,11 @@ async fn bring_home(conn: &mut SqliteConnection) -> Result<bool> {
         if log.left() <= FEW {
             break;
         }
+        let before = log.home;
         log = Log::after(conn, FINISH).await?;
+        if log.home == before {
+            break;
+        }
     }
     Ok(log.left() <= MOST)
 }

@@ -14,6 +14,7 @@ mod inbox;
 mod ledger;
 mod notifications;
 mod notifying;
+mod pages;
 mod presence;
 mod record;
 mod requests;

@@ -172,7 +172,7 @@ async fn rows(conn: &mut Conn, after: Seq, upto: Seq) -> Result<Vec<Row>> {
                 r.id AS e_id, r.at AS e_at, r.event AS e_event, r.actor_id AS e_actor_id, r.actor_name AS e_actor_name,
                 r.resource_type AS e_resource_type, r.resource_id AS e_resource_id, r.audience AS e_audience,
                 r.data AS e_data, r.request_id AS e_request_id, r.ip AS e_ip, r.user_agent AS e_user_agent
-         FROM activity a LEFT JOIN record r ON r.seq = a.seq
+         FROM activity a LEFT JOIN record r ON r.seq = a.seq AND r.seq > $1
          WHERE a.seq > $1 AND a.seq <= $2 ORDER BY a.seq LIMIT +$3",
         column(after), column(upto), PAGE => all Row
     )

@@ -26,7 +26,7 @@ pub async fn of(
     let rows = if to.all {
         sql!(
             &mut conn,
-            "SELECT users.id, preferences FROM users LEFT JOIN notification_preferences ON user_id = users.id
+            "SELECT users.id, preferences FROM users LEFT JOIN notification_preferences ON user_id = users.id AND user_id > $1
              WHERE disabled = FALSE AND users.id > $1 AND users.id <> $2 ORDER BY users.id LIMIT +$3",
             after, except, limit => all (Uuid, Option<String>)
         )?
@@ -35,12 +35,12 @@ pub async fn of(
         let users: Vec<_> = users.map(|id| id.simple().to_string()).collect();
         let text = by_database!(
             conn,
-            sqlite: "SELECT users.id, preferences FROM users LEFT JOIN notification_preferences ON user_id = users.id
+            sqlite: "SELECT users.id, preferences FROM users LEFT JOIN notification_preferences ON user_id = users.id AND user_id > $1
                      WHERE disabled = FALSE AND users.id > $1 AND users.id <> $2 AND users.id IN
                         (SELECT id FROM users WHERE role = $3 UNION SELECT id FROM users WHERE team = $4
                          UNION SELECT unhex(value) FROM json_each($5))
                      ORDER BY users.id LIMIT +$6",
-            postgres: "SELECT users.id, preferences FROM users LEFT JOIN notification_preferences ON user_id = users.id
+            postgres: "SELECT users.id, preferences FROM users LEFT JOIN notification_preferences ON user_id = users.id AND user_id > $1
                        WHERE disabled = FALSE AND users.id > $1 AND users.id <> $2 AND users.id IN
                           (SELECT id FROM users WHERE role = $3 UNION SELECT id FROM users WHERE team = $4
                            UNION SELECT value::uuid FROM json_array_elements_text($5::json))
