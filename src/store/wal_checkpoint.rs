@@ -42,7 +42,7 @@ const PACE: Duration = Duration::from_millis(20);
 /// After a failure.
 const REST: Duration = Duration::from_secs(10);
 
-/// Ends with its last [`Checkpointer`].
+/// The task that does the most of it. It ends when this is dropped.
 pub(super) struct Checkpointer {
     shared: Arc<Shared>,
     task: JoinHandle<()>,
@@ -55,7 +55,7 @@ struct Shared {
 }
 
 impl Checkpointer {
-    /// Takes a connection of the pool when there is something to do, and keeps it.
+    /// Takes a connection of the pool at the first commit, and keeps it until a statement fails.
     pub fn start(pool: sqlx::Pool<Sqlite>) -> Checkpointer {
         let shared = Arc::<Shared>::default();
         let task = tokio::spawn(run(pool, shared.clone()));
@@ -119,6 +119,7 @@ async fn bring_home(conn: &mut SqliteConnection) -> Result<bool> {
         }
         let before = log.home;
         log = Log::after(conn, FINISH).await?;
+        // A reader is in the way: to look through a long log in vain is not cheap.
         if log.home == before {
             break;
         }
