@@ -123,6 +123,17 @@ pub async fn feed(databases: &[Database], options: &Options) -> Result<Section> 
                     admin,
                     "feed?resource_type=composition",
                 ),
+                question(
+                    "what happened to one thing",
+                    admin,
+                    "feed?resource_type=episode&resource_id=thing-5",
+                ),
+                question(
+                    "the same, whatever its type",
+                    admin,
+                    "feed?resource_id=thing-5",
+                ),
+                question("a thing that is not there", admin, "feed?resource_id=thing"),
                 question("the figures of thirty days", admin, "stats"),
             ]);
         }

@@ -112,7 +112,8 @@ impl<'a> Matches<'a> {
     ) -> Result<Vec<Activity>> {
         let (filter, all) = (self.filter, self.reader.sees_all());
         let mut query = self.query.clone();
-        if !all {
+        // Of one thing there are few rows, and nearly everybody sees most of them.
+        if !all && filter.resource_id.is_none() {
             query.with_key([SeenBy::Everybody, SeenBy::User(self.reader.id)].map(seen_by));
         }
         let text = by_database!(

@@ -39,17 +39,17 @@ pub fn document(row: &Activity) -> Document {
     document
 }
 
-/// The query with the filters for which rows have keys. Times have none: they are bounds of `seq`.
+/// The query with the filters for which rows have keys. Times have none: they are bounds of `seq`. An id says of what type
+/// the thing is; to look for a key that most rows have would only cost.
 pub fn narrowed(query: &Query, filter: &Filter) -> Query {
     let mut query = query.clone();
     if let Some(action) = &filter.action {
         query.with_key([key('a', action)]);
     }
-    if let Some(kind) = &filter.resource_type {
-        query.with_key([key('t', kind)]);
-    }
-    if let Some(id) = &filter.resource_id {
-        query.with_key([key('r', id)]);
+    match (&filter.resource_type, &filter.resource_id) {
+        (_, Some(id)) => query.with_key([key('r', id)]),
+        (Some(kind), None) => query.with_key([key('t', kind)]),
+        (None, None) => {}
     }
     if let Some(user) = filter.user_id {
         query.with_key([key('u', &hex(user))]);

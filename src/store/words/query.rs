@@ -24,6 +24,12 @@ pub struct Term {
 }
 
 impl Query {
+    /// Everything, until it is narrowed by a key. An index cannot be asked for that.
+    pub const EVERYTHING: Query = Query {
+        terms: Vec::new(),
+        keys: Vec::new(),
+    };
+
     /// `word`, `beginning*`, `"words that follow each other"`. Nothing else means anything; what is written without a
     /// blank, as `call-sheet` is, belongs together. `None`: there is no word in it, and nothing to be found.
     pub fn parse(text: &str) -> Option<Query> {

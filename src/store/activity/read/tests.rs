@@ -26,10 +26,6 @@ async fn every_page_is_a_range_of_an_index_read_in_order() {
     let store = Store::open(&url, Clock::system()).await.unwrap();
     store.migrate().await.unwrap();
     let plans = [
-        (
-            plan!(store, "a.resource_type = $5 AND a.resource_id = $6"),
-            "activity_resource",
-        ),
         (plan!(store, "a.user_id = $7"), "activity_user"),
         (plan!(store, "a.action = $4"), "activity_action"),
         (plan!(store, "a.resource_type = $5"), "activity_type"),

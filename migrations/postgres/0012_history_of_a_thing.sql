@@ -1,0 +1,1 @@
+-- SQLite alone: PostgreSQL finds what happened to one thing by the index activity_resource.
