@@ -16,6 +16,7 @@ use crate::http::{asyncapi, openapi};
 use crate::server::{self, Application};
 use crate::store::users::{self, Filter, NewUser, PasswordHash, UserPatch};
 use crate::store::{By, Schema, Store, StoreError};
+use crate::telemetry::Losses;
 
 /// A self-hosted real-time control record for teams that make episodes.
 #[derive(Parser)]
@@ -135,9 +136,9 @@ impl Cli {
 }
 
 /// Gives how long the program may take to end after this.
-pub async fn run(cli: Cli, config: Config) -> Result<Duration, Failed> {
+pub async fn run(cli: Cli, config: Config, losses: Losses) -> Result<Duration, Failed> {
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => return serve(config).await,
+        Command::Serve => return serve(config, losses).await,
         Command::Migrate => {
             open(&config).await?;
             say!("the database is up to date");
@@ -152,8 +153,8 @@ pub async fn run(cli: Cli, config: Config) -> Result<Duration, Failed> {
     Ok(Duration::MAX)
 }
 
-async fn serve(config: Config) -> Result<Duration, Failed> {
-    let application = Application::build(config, Clock::system())
+async fn serve(config: Config, losses: Losses) -> Result<Duration, Failed> {
+    let application = Application::build(config, Clock::system(), losses)
         .await
         .map_err(|error| Failed(error.to_string()))?;
     if let Some(admin) = application.first_admin() {

@@ -1,7 +1,9 @@
 //! Structured logs: `pretty` for people, `json` for machines; always to standard error, so that
 //! standard output belongs to the commands. And, if a collector is named, traces (OTLP).
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
 use std::time::Duration;
 
 use actix_web::http::header::HeaderMap;
@@ -13,13 +15,18 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Span;
 use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::NonBlocking;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
+pub use self::writer::Losses;
+use self::writer::{LogThread, standard_error};
 use crate::config::{Config, LogFormat};
+
+mod writer;
 
 /// What is no HTTP or no WebSocket frame is no error of the server's: the client is refused, which is enough, and whoever
 /// likes could fill the log with it.
@@ -35,12 +42,15 @@ type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// What has to be sent before the program ends.
 pub struct Telemetry {
+    log: LogThread,
+    losses: Losses,
     traces: Option<SdkTracerProvider>,
 }
 
 /// Called once, by the program, outside any runtime. A server in a test has whatever its test set up.
 pub fn init(config: &Config) -> Telemetry {
-    let mut layers = vec![log(config)];
+    let (writer, thread, losses) = LogThread::start(standard_error());
+    let mut layers = vec![log(config, writer)];
     let traces = config.otlp_endpoint.as_deref().and_then(exporter);
     if let Some(provider) = &traces {
         // The program's own spans, of whatever level the log is.
@@ -51,27 +61,49 @@ pub fn init(config: &Config) -> Telemetry {
     }
     // An `Err` says that a subscriber is there already, which is as good.
     let _ = tracing_subscriber::registry().with(layers).try_init();
-    Telemetry { traces }
+    std::panic::set_hook(Box::new(log_panic));
+    Telemetry {
+        log: thread,
+        losses,
+        traces,
+    }
+}
+
+/// A panic is a line of the log. (What Rust does by itself is to write to standard error at once, and to wait there.)
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or_default();
+    let what = panic.payload_as_str().unwrap_or_default();
+    let place = panic.location().map(ToString::to_string);
+    let trace = Backtrace::capture();
+    let trace = (trace.status() == BacktraceStatus::Captured).then(|| trace.to_string());
+    tracing::error!(thread, what, place, trace, "panicked");
 }
 
 impl Telemetry {
+    /// What is lost of the log.
+    pub fn losses(&self) -> Losses {
+        self.losses.clone()
+    }
+
     /// Sends what waits to be sent, if that takes no longer than this. A collector that does not answer must not keep the
-    /// program from ending in time.
+    /// program from ending in time, nor must who reads the log.
     pub fn finish(self, left: Duration) {
         if let Some(provider) = self.traces
             && let Err(error) = provider.shutdown_with_timeout(left.min(LAST_TRACES))
         {
             tracing::warn!(%error, "the last traces were not sent");
         }
+        self.log.finish(left);
     }
 }
 
-fn log(config: &Config) -> Boxed {
+fn log(config: &Config, writer: NonBlocking) -> Boxed {
     let filter = format!("{CLIENTS_ERRORS},{}", config.log_filter);
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let layer = fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(writer);
     match config.log_format {
         LogFormat::Pretty => layer.with_filter(filter).boxed(),
         LogFormat::Json => layer

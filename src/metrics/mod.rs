@@ -20,6 +20,8 @@ pub use refusals::Refusals;
 pub use requests::Requests;
 pub use snapshot::{Readings, snapshot};
 
+use crate::telemetry::Losses;
+
 /// The content type of the text that [`Metrics::text`] makes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -28,11 +30,13 @@ pub struct Metrics {
     registry: Registry,
     pub requests: Requests,
     pub refusals: Refusals,
+    /// Of the log.
+    pub losses: Losses,
 }
 
 impl Metrics {
     /// `others`: what parts of the program count themselves.
-    pub fn new(others: impl IntoIterator<Item = Box<dyn Collector>>) -> Metrics {
+    pub fn new(others: impl IntoIterator<Item = Box<dyn Collector>>, losses: Losses) -> Metrics {
         let registry = Registry::new();
         let (requests, refusals) = (Requests::new(), Refusals::new());
         let mut all = requests.collectors();
@@ -44,6 +48,7 @@ impl Metrics {
             registry,
             requests,
             refusals,
+            losses,
         }
     }
 

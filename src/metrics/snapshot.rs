@@ -24,6 +24,7 @@ pub struct Readings {
     pub sockets: Option<Stats>,
     /// Connections that this server takes.
     pub connections_limit: usize,
+    pub log_lines_lost: u64,
     /// The last `seq`, and how far each consumer has come.
     pub record: Option<(Seq, Vec<(String, Seq)>)>,
 }
@@ -65,6 +66,11 @@ pub fn snapshot(readings: &Readings) -> Registry {
         "callboard_connections_limit",
         "Connections that this server takes (MAX_SOCKET_CONNECTIONS)",
         readings.connections_limit as u64,
+    );
+    sheet.counter(
+        "callboard_log_lines_lost_total",
+        "Lines of the log that were lost: nobody read them as fast as they came",
+        readings.log_lines_lost,
     );
     if let Some(stats) = &readings.sockets {
         sockets(&sheet, stats);

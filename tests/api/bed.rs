@@ -9,6 +9,7 @@ use callboard::config::Config;
 use callboard::server::{Application, Stopper};
 use callboard::store::users::{self, NewUser};
 use callboard::store::{By, Store, record};
+use callboard::telemetry::Losses;
 use callboard_actors::consumer::Flush;
 use callboard_actors::model::identity::{Role, User};
 use callboard_actors::runtime::Clock;
@@ -180,7 +181,9 @@ impl Bed {
         let config = Config::read(&values).unwrap();
         // The wall of a manual clock is the time at which the test began.
         let clock = Clock::manual(chrono::Utc::now());
-        let application = Application::build(config, clock.clone()).await.unwrap();
+        let application = Application::build(config, clock.clone(), Losses::default())
+            .await
+            .unwrap();
         let bed = Bed {
             url: application.address(),
             state: application.state().clone(),

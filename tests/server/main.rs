@@ -18,6 +18,7 @@ mod hostile;
 mod inbox;
 mod ledger;
 mod live;
+mod log;
 mod long;
 mod notifying;
 mod permissions;

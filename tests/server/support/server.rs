@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -67,6 +67,20 @@ impl Server {
     pub async fn start_again(&mut self) {
         assert!(self.process.is_none(), "it runs already");
         self.process = Some(self.spawn(&["serve"]));
+        self.get_ready().await;
+    }
+
+    /// The same, and nobody reads what it prints, until what this gives is dropped.
+    pub async fn start_unread(&mut self) -> mpsc::Sender<()> {
+        assert!(self.process.is_none(), "it runs already");
+        let (unread, held) = mpsc::channel();
+        let held = Some(Arc::new(Mutex::new(held)));
+        self.process = Some(Running::held(&mut self.command(&["serve"]), &held));
+        self.get_ready().await;
+        unread
+    }
+
+    async fn get_ready(&mut self) {
         let deadline = Instant::now() + START_LIMIT;
         let nobody = User::nobody(&self.url());
         loop {
@@ -345,13 +359,17 @@ pub struct Running {
 
 impl Running {
     fn start(command: &mut Command) -> Running {
+        Running::held(command, &None)
+    }
+
+    fn held(command: &mut Command, held: &Held) -> Running {
         let mut child = command
             .stdin(Stdio::null())
             .spawn()
             .expect("the built server");
         let lines = Arc::default();
-        keep_lines(child.stdout.take(), &lines);
-        keep_lines(child.stderr.take(), &lines);
+        keep_lines(child.stdout.take(), &lines, held);
+        keep_lines(child.stderr.take(), &lines, held);
         Running { child, lines }
     }
 
@@ -388,11 +406,21 @@ impl Drop for Running {
     }
 }
 
-/// Keeps what a process prints, line by line, from a thread of its own: a full pipe would stop the server.
-fn keep_lines(source: Option<impl Read + Send + 'static>, lines: &Arc<Mutex<Vec<String>>>) {
+/// Until the other end is dropped, what a process prints is not read.
+type Held = Option<Arc<Mutex<mpsc::Receiver<()>>>>;
+
+/// Keeps what a process prints, line by line, from a thread of its own.
+fn keep_lines(
+    source: Option<impl Read + Send + 'static>,
+    lines: &Arc<Mutex<Vec<String>>>,
+    held: &Held,
+) {
     let Some(source) = source else { return };
     let lines = Arc::clone(lines);
+    let held = held.clone();
     std::thread::spawn(move || {
+        // Nothing is ever sent.
+        let _ = held.map(|held| held.lock().recv());
         for line in BufReader::new(source).lines().map_while(Result::ok) {
             lines.lock().push(line);
         }
