@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use callboard_actors::model::episode::{Episode, Fields, Status, changes};
+use callboard_actors::model::episode::{Episode, Fields, Status};
 use callboard_actors::model::event::Kind;
 use callboard_actors::model::identity::{Origin, UserRef};
 use callboard_actors::model::page::Page;
 use callboard_actors::model::record::{Entry, NewEntry, Resource};
 use callboard_actors::model::room::{Channel, Namespace};
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use self::rows::{INSERT, NewRow, Row, UPDATE, columns};
 pub(super) use self::words::derive_words;
-use super::convert::{corrupt, json, micros, no_nul, raw};
+use super::convert::{json, micros, no_nul, raw};
 use super::page::{Key, Scope};
 use super::tx::array;
 use super::{Conn, Result, Store, StoreError, Tx, lately};
@@ -341,12 +342,15 @@ fn entry(
     who: UserRef,
     origin: Origin,
 ) -> Result<NewEntry> {
-    let mut data = object(episode)?;
-    if let Some(old) = old {
-        let (old, new) = (object(old)?, Value::Object(data.clone()));
-        let changes = changes(&Value::Object(old), &new);
-        data.insert("changes".into(), Value::Object(changes));
+    #[derive(Serialize)]
+    struct Data<'a> {
+        #[serde(flatten)]
+        episode: &'a Episode,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        changes: Option<Map<String, Value>>,
     }
+    let changes = old.map(|old| episode.changes_since(old));
+    let data = json(&Data { episode, changes })?;
     Ok(NewEntry {
         id: Uuid::now_v7(),
         at,
@@ -360,16 +364,9 @@ fn entry(
             Channel::all(Namespace::Episodes),
             Channel::all(Namespace::Root),
         ],
-        data: raw(json(&data)?)?,
+        data: raw(data)?,
         origin,
     })
-}
-
-fn object(episode: &Episode) -> Result<Map<String, Value>> {
-    match serde_json::to_value(episode) {
-        Ok(Value::Object(object)) => Ok(object),
-        _ => Err(corrupt("object", "episode")),
-    }
 }
 
 fn check(fields: &Fields) -> Result<()> {

@@ -87,6 +87,60 @@ pub struct Episode {
     pub version: i64,
 }
 
+impl Episode {
+    /// What [`changes`] says of the two as JSON objects, without making them.
+    pub fn changes_since(&self, old: &Episode) -> Map<String, Value> {
+        // Spelt out, so that a new field cannot be forgotten.
+        let Episode {
+            id: _,
+            fields:
+                Fields {
+                    title,
+                    episode_number,
+                    season,
+                    description,
+                    air_date,
+                    team,
+                    status,
+                    metadata,
+                },
+            published_at,
+            created_by: _,
+            created_at: _,
+            updated_at: _,
+            version: _,
+        } = self;
+        let mut changes = Map::new();
+        let was = &old.fields;
+        note(&mut changes, "title", &was.title, title);
+        note(
+            &mut changes,
+            "episode_number",
+            &was.episode_number,
+            episode_number,
+        );
+        note(&mut changes, "season", &was.season, season);
+        note(&mut changes, "description", &was.description, description);
+        note(&mut changes, "air_date", &was.air_date, air_date);
+        note(&mut changes, "team", &was.team, team);
+        note(&mut changes, "status", &was.status, status);
+        note(&mut changes, "metadata", &was.metadata, metadata);
+        note(
+            &mut changes,
+            "published_at",
+            &old.published_at,
+            published_at,
+        );
+        changes
+    }
+}
+
+fn note<T: PartialEq + Serialize>(changes: &mut Map<String, Value>, name: &str, old: &T, new: &T) {
+    if old != new {
+        changes.insert(name.into(), json!({ "old": old, "new": new }));
+    }
+}
+
 /// `{field: {"old": …, "new": …}}` for each field of two JSON objects that differs, but for the
 /// bookkeeping (`version`, `updated_at`).
 pub fn changes(old: &Value, new: &Value) -> Map<String, Value> {
@@ -109,6 +163,41 @@ pub fn changes(old: &Value, new: &Value) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_changes_of_an_episode_are_those_of_its_json() {
+        let episode = |title: &str, full: bool| Episode {
+            id: Uuid::nil(),
+            fields: Fields {
+                title: title.into(),
+                episode_number: full.into(),
+                season: full.then_some(1),
+                description: full.then(|| "about it".into()),
+                air_date: full.then_some(NaiveDate::MIN),
+                team: full.then(|| "drama".into()),
+                status: if full {
+                    Status::Published
+                } else {
+                    Status::Draft
+                },
+                metadata: full.then(|| Map::from_iter([("a".to_owned(), json!([1]))])),
+            },
+            published_at: full.then_some(DateTime::UNIX_EPOCH),
+            created_by: Uuid::nil(),
+            created_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+            version: 1 + i64::from(full),
+        };
+        let all = [episode("a", false), episode("b", false), episode("a", true)];
+        for (old, new) in all
+            .iter()
+            .flat_map(|old| all.iter().map(move |new| (old, new)))
+        {
+            let expected = changes(&json!(old), &json!(new));
+            assert_eq!(new.changes_since(old), expected, "{old:?} {new:?}");
+        }
+        assert_eq!(all[2].changes_since(&all[1]).len(), 9);
+    }
 
     #[test]
     fn only_what_differs_is_a_change_and_bookkeeping_is_none() {
