@@ -16,7 +16,7 @@ use crate::http::{asyncapi, openapi};
 use crate::server::{self, Application};
 use crate::store::users::{self, Filter, NewUser, PasswordHash, UserPatch};
 use crate::store::{By, Schema, Store, StoreError};
-use crate::telemetry::Losses;
+use crate::telemetry::Log;
 
 /// A self-hosted real-time control record for teams that make episodes.
 #[derive(Parser)]
@@ -136,9 +136,9 @@ impl Cli {
 }
 
 /// Gives how long the program may take to end after this.
-pub async fn run(cli: Cli, config: Config, losses: Losses) -> Result<Duration, Failed> {
+pub async fn run(cli: Cli, config: Config, log: Log) -> Result<Duration, Failed> {
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => return serve(config, losses).await,
+        Command::Serve => return serve(config, log).await,
         Command::Migrate => {
             open(&config).await?;
             say!("the database is up to date");
@@ -153,8 +153,8 @@ pub async fn run(cli: Cli, config: Config, losses: Losses) -> Result<Duration, F
     Ok(Duration::MAX)
 }
 
-async fn serve(config: Config, losses: Losses) -> Result<Duration, Failed> {
-    let application = Application::build(config, Clock::system(), losses)
+async fn serve(config: Config, log: Log) -> Result<Duration, Failed> {
+    let application = Application::build(config, Clock::system(), log)
         .await
         .map_err(|error| Failed(error.to_string()))?;
     if let Some(admin) = application.first_admin() {

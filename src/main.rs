@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         }
     };
     let telemetry = telemetry::init(&config);
-    let done = actix_web::rt::System::new().block_on(cli::run(cli, config, telemetry.losses()));
+    let done = actix_web::rt::System::new().block_on(cli::run(cli, config, telemetry.log()));
     let left = done.as_ref().copied().unwrap_or(Duration::MAX);
     telemetry.finish(left);
     match done {

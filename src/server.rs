@@ -31,7 +31,7 @@ use crate::metrics::Metrics;
 use crate::store::cursors::Consumer;
 use crate::store::users::{self, NewUser};
 use crate::store::{Store, StoreError, secrets};
-use crate::telemetry::Losses;
+use crate::telemetry::Log;
 
 /// Everything that was begun is given so long to end; a little less than what is promised (10 s).
 const SHUTDOWN: Duration = Duration::from_secs(9);
@@ -108,12 +108,8 @@ impl Stopper {
 }
 
 impl Application {
-    /// Opens, migrates, starts and listens. When it returns, connections are accepted. `losses`: of the log.
-    pub async fn build(
-        config: Config,
-        clock: Clock,
-        losses: Losses,
-    ) -> Result<Application, ServerError> {
+    /// Opens, migrates, starts and listens. When it returns, connections are accepted. `log`: whose losses are told.
+    pub async fn build(config: Config, clock: Clock, log: Log) -> Result<Application, ServerError> {
         raise_file_limit();
         // First of all: who cannot listen shall leave nothing behind.
         let listen = listen(&config);
@@ -132,7 +128,7 @@ impl Application {
         let sealer = Sealer::new(secrets::get_or_make(&store, "resume").await?);
         let handles = system.handles.clone();
         let inbox = Inbox::new(store.clone(), handles.tidings.clone());
-        let metrics = Metrics::new(store.collectors(), losses);
+        let metrics = Metrics::new(store.collectors(), log);
         let parts = live_parts(&store, &auth, &system, &ledger, inbox.clone(), &metrics);
         let live = Live::new(parts, live_settings(&config), sealer);
         let engine = Engine::new(Arc::new(live.clone()), engine_config(&config), &ledger);

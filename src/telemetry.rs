@@ -15,15 +15,14 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Span;
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::NonBlocking;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
-pub use self::writer::Losses;
-use self::writer::{LogThread, standard_error};
+pub use self::writer::Log;
+use self::writer::{Writing, standard_error};
 use crate::config::{Config, LogFormat};
 
 mod writer;
@@ -42,15 +41,18 @@ type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// What has to be sent before the program ends.
 pub struct Telemetry {
-    log: LogThread,
-    losses: Losses,
+    log: Log,
+    writing: Option<Writing>,
     traces: Option<SdkTracerProvider>,
 }
 
 /// Called once, by the program, outside any runtime. A server in a test has whatever its test set up.
 pub fn init(config: &Config) -> Telemetry {
-    let (writer, thread, losses) = LogThread::start(standard_error());
-    let mut layers = vec![log(config, writer)];
+    let log = Log::default();
+    let writing = Writing::start(&log, standard_error())
+        .inspect_err(|error| eprintln!("nothing will be logged: {error}"))
+        .ok();
+    let mut layers = vec![log_layer(config, log.clone())];
     let traces = config.otlp_endpoint.as_deref().and_then(exporter);
     if let Some(provider) = &traces {
         // The program's own spans, of whatever level the log is.
@@ -63,8 +65,8 @@ pub fn init(config: &Config) -> Telemetry {
     let _ = tracing_subscriber::registry().with(layers).try_init();
     std::panic::set_hook(Box::new(log_panic));
     Telemetry {
-        log: thread,
-        losses,
+        log,
+        writing,
         traces,
     }
 }
@@ -81,9 +83,8 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 }
 
 impl Telemetry {
-    /// What is lost of the log.
-    pub fn losses(&self) -> Losses {
-        self.losses.clone()
+    pub fn log(&self) -> Log {
+        self.log.clone()
     }
 
     /// Sends what waits to be sent, if that takes no longer than this. A collector that does not answer must not keep the
@@ -94,16 +95,18 @@ impl Telemetry {
         {
             tracing::warn!(%error, "the last traces were not sent");
         }
-        self.log.finish(left);
+        if let Some(writing) = self.writing {
+            writing.finish(left);
+        }
     }
 }
 
-fn log(config: &Config, writer: NonBlocking) -> Boxed {
+fn log_layer(config: &Config, log: Log) -> Boxed {
     let filter = format!("{CLIENTS_ERRORS},{}", config.log_filter);
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let layer = fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(writer);
+        .with_writer(log);
     match config.log_format {
         LogFormat::Pretty => layer.with_filter(filter).boxed(),
         LogFormat::Json => layer

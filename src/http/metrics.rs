@@ -29,7 +29,7 @@ pub async fn show(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
         counts: state.ledger.counts(),
         sockets: sockets.ok(),
         connections_limit: state.config.sockets.max_connections,
-        log_lines_lost: state.metrics.losses.lines(),
+        log_lines_lost: state.metrics.log.lost(),
         record,
     };
     let text = state

@@ -20,7 +20,7 @@ pub use refusals::Refusals;
 pub use requests::Requests;
 pub use snapshot::{Readings, snapshot};
 
-use crate::telemetry::Losses;
+use crate::telemetry::Log;
 
 /// The content type of the text that [`Metrics::text`] makes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -30,13 +30,12 @@ pub struct Metrics {
     registry: Registry,
     pub requests: Requests,
     pub refusals: Refusals,
-    /// Of the log.
-    pub losses: Losses,
+    pub log: Log,
 }
 
 impl Metrics {
     /// `others`: what parts of the program count themselves.
-    pub fn new(others: impl IntoIterator<Item = Box<dyn Collector>>, losses: Losses) -> Metrics {
+    pub fn new(others: impl IntoIterator<Item = Box<dyn Collector>>, log: Log) -> Metrics {
         let registry = Registry::new();
         let (requests, refusals) = (Requests::new(), Refusals::new());
         let mut all = requests.collectors();
@@ -48,7 +47,7 @@ impl Metrics {
             registry,
             requests,
             refusals,
-            losses,
+            log,
         }
     }
 

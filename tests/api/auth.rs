@@ -7,7 +7,7 @@ use callboard::config::Config;
 use callboard::server::Application;
 use callboard::store::users::{self, NewUser};
 use callboard::store::{By, Store};
-use callboard::telemetry::Losses;
+use callboard::telemetry::Log;
 use callboard_actors::model::identity::Role;
 use callboard_actors::runtime::Clock;
 use serde_json::{Value, json};
@@ -177,7 +177,7 @@ fn a_start_without_an_admin_whose_address_is_taken_says_what_to_do() {
             ("DATABASE_URL".to_owned(), url),
         ]);
         let config = Config::read(&values).unwrap();
-        let Err(error) = Application::build(config, clock, Losses::default()).await else {
+        let Err(error) = Application::build(config, clock, Log::default()).await else {
             panic!("it started");
         };
         assert!(
@@ -295,7 +295,7 @@ fn a_key_that_can_check_nothing_stops_the_start_and_is_named() {
                 (name.to_owned(), path.display().to_string()),
             ]);
             let config = Config::read(&values).unwrap();
-            let Err(error) = Application::build(config, Clock::system(), Losses::default()).await
+            let Err(error) = Application::build(config, Clock::system(), Log::default()).await
             else {
                 panic!("it started with {text}");
             };

@@ -9,7 +9,7 @@ use callboard::config::Config;
 use callboard::server::{Application, Stopper};
 use callboard::store::users::{self, NewUser};
 use callboard::store::{By, Store, record};
-use callboard::telemetry::Losses;
+use callboard::telemetry::Log;
 use callboard_actors::consumer::Flush;
 use callboard_actors::model::identity::{Role, User};
 use callboard_actors::runtime::Clock;
@@ -181,7 +181,7 @@ impl Bed {
         let config = Config::read(&values).unwrap();
         // The wall of a manual clock is the time at which the test began.
         let clock = Clock::manual(chrono::Utc::now());
-        let application = Application::build(config, clock.clone(), Losses::default())
+        let application = Application::build(config, clock.clone(), Log::default())
             .await
             .unwrap();
         let bed = Bed {
