@@ -79,9 +79,11 @@ impl<'w> MakeWriter<'w> for Log {
     }
 }
 
-/// The thread that writes them.
+/// The thread that writes them. It ends with this, when it has written what waits.
 pub struct Writing {
     log: Log,
+    /// What it has for that.
+    left: Duration,
     /// Nothing is sent: it ends with the thread.
     end: mpsc::Receiver<()>,
 }
@@ -97,15 +99,23 @@ impl Writing {
         })?;
         Ok(Writing {
             log: log.clone(),
+            left: LAST_LINES,
             end,
         })
     }
 
-    /// Writes what waits, if that takes no longer than this, and takes no more.
-    pub fn finish(self, left: Duration) {
+    /// Ends, if that takes no longer than this.
+    pub fn finish(mut self, left: Duration) {
+        self.left = left.min(LAST_LINES);
+    }
+}
+
+/// Also when a panic ends the program: it is one of the last lines.
+impl Drop for Writing {
+    fn drop(&mut self) {
         self.log.0.lines.lock().closed = true;
         self.log.0.come.notify_one();
-        let _ = self.end.recv_timeout(left.min(LAST_LINES));
+        let _ = self.end.recv_timeout(self.left);
     }
 }
 
@@ -218,7 +228,7 @@ mod tests {
         let writing = Writing::start(&log, paper.clone()).unwrap();
         say(&log, "one\n");
         say(&log, "two\n");
-        writing.finish(Duration::MAX);
+        drop(writing);
         assert_eq!(log.lost(), 2);
         assert!(paper.text.lock().is_empty());
     }

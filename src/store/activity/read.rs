@@ -199,7 +199,6 @@ pub async fn feed(
     let Some(span) = span(&mut conn, filter, before).await? else {
         return Ok(scope.page(Vec::new(), limit, |_| Key::START));
     };
-    let most = i64::from(limit) + 1;
     if filter.resource_id.is_some() && (store.kind() == "sqlite" || filter.resource_type.is_none())
     {
         let matches = Matches::of(&Query::EVERYTHING, filter, span, reader, store.kind());
@@ -226,6 +225,7 @@ pub async fn feed(
         _ if all => page!("a.seq < $2"),
         _ => page!("a.seen_by = $11"),
     };
+    let most = i64::from(limit) + 1;
     let public = all || filter.may_be_public();
     let rows = sql!(
         &mut conn, text, most, span.below, span.above, &filter.action, &filter.resource_type, &filter.resource_id,
