@@ -29,7 +29,8 @@ pub async fn run(field: &Field, options: &Options, limit: usize, table: &mut Tab
         let mut load = Vec::new();
         for round in 0..options.rounds(ROUNDS) {
             for kind in table.turn(round) {
-                load.push(turn(field, options, kind, clients, &mut rows).await?);
+                let took = turn(field, options, kind, clients, &mut rows).await;
+                load.push(took.map_err(|why| format!("{}: {why}", kind.title()))?);
             }
         }
         for Rows {

@@ -49,7 +49,7 @@ pub async fn run(field: &Field, options: &Options, limit: usize, table: &mut Tab
                     let outcome = turn(field, options, kind, *on, clients, rows).await;
                     // Also if it failed: other sections come after this one.
                     field.cores.move_to_load()?;
-                    outcome?;
+                    outcome.map_err(|why| format!("{}: {why}", kind.title()))?;
                 }
             }
         }

@@ -64,11 +64,13 @@ async fn greet(mut stream: TcpStream, everybody: Everybody) {
     let Some(answer) = handshake(&head) else {
         return;
     };
-    if stream.write_all(answer.as_bytes()).await.is_err() {
-        return;
-    }
+    // Before the client knows that it is here: with two threads, what is published then was lost to it.
     let line = Line::default();
     lock(&everybody).push(line.clone());
+    if stream.write_all(answer.as_bytes()).await.is_err() {
+        lock(&line).gone = true;
+        return;
+    }
     // A task of its own, which is no larger than what an open connection needs.
     tokio::spawn(Connection {
         stream,
