@@ -132,7 +132,7 @@ fn write(log: &Log, mut out: impl Write) {
         let count = std::mem::take(&mut waiting.count);
         let closed = waiting.closed;
         drop(waiting);
-        if out.write_all(&text).is_err() {
+        if write_whole(&mut out, &text).is_err() {
             // Whoever read it has gone, and may come back.
             lost.fetch_add(count, Ordering::Relaxed);
         }
@@ -150,6 +150,22 @@ fn write(log: &Log, mut out: impl Write) {
             );
         }
     }
+}
+
+/// Also to what is full and says so: standard error may be shared with a program that has set it not to block.
+fn write_whole(out: &mut impl Write, mut text: &[u8]) -> io::Result<()> {
+    while !text.is_empty() {
+        match out.write(text) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => text = &text[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                std::thread::park_timeout(GATHER);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Standard error without the lock of [`io::stderr`], which nobody else could have while this waits for a reader.
@@ -231,6 +247,33 @@ mod tests {
         drop(writing);
         assert_eq!(log.lost(), 2);
         assert!(paper.text.lock().is_empty());
+    }
+
+    #[test]
+    fn what_takes_little_at_once_gets_all_of_it() {
+        /// Takes three bytes each second time.
+        struct Little(Paper, bool);
+
+        impl Write for Little {
+            fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+                self.1 = !self.1;
+                match self.1 {
+                    true => Err(io::ErrorKind::WouldBlock.into()),
+                    false => self.0.write(&text[..text.len().min(3)]),
+                }
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let (log, paper) = (Log::default(), Paper::default());
+        let writing = Writing::start(&log, Little(paper.clone(), false)).unwrap();
+        say(&log, "line one\n");
+        writing.finish(Duration::MAX);
+        assert_eq!(*paper.text.lock(), b"line one\n");
+        assert_eq!(log.lost(), 0);
     }
 
     #[test]
