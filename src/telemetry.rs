@@ -22,7 +22,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 pub use self::writer::Log;
-use self::writer::{Writing, standard_error};
+use self::writer::{Writing, standard_error, tell_losses};
 use crate::config::{Config, LogFormat};
 
 mod writer;
@@ -49,7 +49,7 @@ pub struct Telemetry {
 /// Called once, by the program, outside any runtime. A server in a test has whatever its test set up.
 pub fn init(config: &Config) -> Telemetry {
     let log = Log::default();
-    let writing = Writing::start(&log, standard_error())
+    let writing = Writing::start(&log, standard_error(), tell_losses)
         .inspect_err(|error| eprintln!("nothing will be logged: {error}"))
         .ok();
     let mut layers = vec![log_layer(config, log.clone())];
@@ -83,6 +83,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 }
 
 impl Telemetry {
+    /// The log, which knows what is lost of it.
     pub fn log(&self) -> Log {
         self.log.clone()
     }

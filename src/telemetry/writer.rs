@@ -89,12 +89,21 @@ pub struct Writing {
 }
 
 impl Writing {
-    pub fn start(log: &Log, out: impl Write + Send + 'static) -> io::Result<Writing> {
+    /// `tell` is called on that thread, with how many lines were lost since the last time, when one could be written
+    /// again; it may write to the log.
+    ///
+    /// # Errors
+    /// The system has no thread left. Then nothing is written.
+    pub fn start(
+        log: &Log,
+        out: impl Write + Send + 'static,
+        tell: impl Fn(u64) + Send + 'static,
+    ) -> io::Result<Writing> {
         let (ends, end) = mpsc::channel();
         let writes = log.clone();
         let thread = std::thread::Builder::new().name("log".into());
         thread.spawn(move || {
-            write(&writes, out);
+            write(&writes, out, tell);
             drop::<mpsc::Sender<()>>(ends);
         })?;
         Ok(Writing {
@@ -120,7 +129,7 @@ impl Drop for Writing {
 }
 
 /// Until the log is closed.
-fn write(log: &Log, mut out: impl Write) {
+fn write(log: &Log, mut out: impl Write, tell: impl Fn(u64)) {
     let Shared { lines, come, lost } = &*log.0;
     let mut text = Vec::new();
     let mut told = 0;
@@ -132,7 +141,8 @@ fn write(log: &Log, mut out: impl Write) {
         let count = std::mem::take(&mut waiting.count);
         let closed = waiting.closed;
         drop(waiting);
-        if write_whole(&mut out, &text).is_err() {
+        let written = write_whole(&mut out, &text);
+        if written.is_err() {
             // Whoever read it has gone, and may come back.
             lost.fetch_add(count, Ordering::Relaxed);
         }
@@ -141,15 +151,21 @@ fn write(log: &Log, mut out: impl Write) {
         if closed {
             return;
         }
+        // Not to nobody: what is told would be lost itself, and so be told again, without end.
         let lines = log.lost() - told;
-        if lines > 0 {
+        if lines > 0 && written.is_ok() {
             told += lines;
-            tracing::warn!(
-                lines,
-                "lines of the log were lost: nobody read them as fast as they came"
-            );
+            tell(lines);
         }
     }
+}
+
+/// The log says so itself.
+pub fn tell_losses(lines: u64) {
+    tracing::warn!(
+        lines,
+        "lines of the log were lost: nobody read them as fast as they came"
+    );
 }
 
 /// Also to what is full and says so: standard error may be shared with a program that has set it not to block.
@@ -217,7 +233,7 @@ mod tests {
     #[test]
     fn whoever_writes_does_not_wait_and_each_line_is_written_or_counted() {
         let (log, paper) = (Log::default(), Paper::default());
-        let writing = Writing::start(&log, paper.clone()).unwrap();
+        let writing = Writing::start(&log, paper.clone(), drop).unwrap();
         let held = paper.hold.lock();
         let mut lines = 0;
         while log.lost() < 10 {
@@ -241,12 +257,41 @@ mod tests {
     fn what_cannot_be_written_is_counted() {
         let (log, paper) = (Log::default(), Paper::default());
         *paper.torn.lock() = true;
-        let writing = Writing::start(&log, paper.clone()).unwrap();
+        let writing = Writing::start(&log, paper.clone(), drop).unwrap();
         say(&log, "one\n");
         say(&log, "two\n");
         drop(writing);
         assert_eq!(log.lost(), 2);
         assert!(paper.text.lock().is_empty());
+    }
+
+    #[test]
+    fn what_was_lost_is_told_once_when_somebody_reads_again() {
+        let (log, paper) = (Log::default(), Paper::default());
+        *paper.torn.lock() = true;
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let (tells, tells_by) = (told.clone(), log.clone());
+        let tell = move |lines| {
+            tells.lock().push(lines);
+            say(&tells_by, "some were lost\n");
+        };
+        let writing = Writing::start(&log, paper.clone(), tell).unwrap();
+        for lost in 1..=3 {
+            say(&log, "to nobody\n");
+            while log.lost() < lost {
+                std::thread::yield_now();
+            }
+        }
+        assert!(told.lock().is_empty(), "{told:?}");
+        *paper.torn.lock() = false;
+        say(&log, "to somebody\n");
+        while told.lock().is_empty() {
+            std::thread::yield_now();
+        }
+        writing.finish(Duration::MAX);
+        assert_eq!(*told.lock(), [3]);
+        assert_eq!(*paper.text.lock(), b"to somebody\nsome were lost\n");
+        assert_eq!(log.lost(), 3);
     }
 
     #[test]
@@ -269,7 +314,7 @@ mod tests {
         }
 
         let (log, paper) = (Log::default(), Paper::default());
-        let writing = Writing::start(&log, Little(paper.clone(), false)).unwrap();
+        let writing = Writing::start(&log, Little(paper.clone(), false), drop).unwrap();
         say(&log, "line one\n");
         writing.finish(Duration::MAX);
         assert_eq!(*paper.text.lock(), b"line one\n");
@@ -279,7 +324,7 @@ mod tests {
     #[test]
     fn an_end_does_not_wait_for_ever() {
         let (log, paper) = (Log::default(), Paper::default());
-        let writing = Writing::start(&log, paper.clone()).unwrap();
+        let writing = Writing::start(&log, paper.clone(), drop).unwrap();
         let held = paper.hold.lock();
         say(&log, "one\n");
         writing.finish(Duration::from_millis(1));
